@@ -1,0 +1,1 @@
+"""`runtide demo`: real models on real data through the real stack, one of them killed on purpose."""
