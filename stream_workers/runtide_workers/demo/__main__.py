@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         train(trainees, options.at_once, watch)
     surprises = [trainee for trainee in trainees if not trainee.as_planned]
     for trainee in surprises:
-        print(f"{trainee.training.name} ended with {trainee.exit_code}; it said:\n{tail(trainee.output)}", file=sys.stderr)
+        print(
+            f"{trainee.training.name} ended with {trainee.exit_code}; it said:\n{tail(trainee.output)}", file=sys.stderr
+        )
 
     # Only now: these imports cost a second, and their absence should not keep the trainings from being seen.
     from runtide_storage import Client
@@ -48,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logged = sum(trainee.count.points for trainee in trainees)
     kept = sum(min(found[t.run_id].points, t.count.points) for t in trainees if t.run_id in found)
     duplicates = sum(of.duplicates for of in found.values())
-    print(f"  {kept:,} of {logged:,} points stored, {duplicates} duplicate", f"({waited_s:.1f} s after the last training)")
+    print(
+        f"  {kept:,} of {logged:,} points stored, {duplicates} duplicate", f"({waited_s:.1f} s after the last training)"
+    )
     runs = report.wait_for_states(client, trainees)
     for trainee in trainees:
         if trainee.training.fate == "killed" and trainee.run_id in found:
@@ -69,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first = trainees[0].run_id
     print(f"  runtide runs --project {PROJECT}")
     print(f"  runtide show {PROJECT}/{first}")
-    print(f"""  runtide sql "SELECT run, max(value) FROM v_points WHERE metric = 'val/accuracy' GROUP BY run ORDER BY 2" """)
+    print(
+        """  runtide sql "SELECT run, max(value) FROM v_points WHERE metric = 'val/accuracy' GROUP BY run ORDER BY 2" """
+    )
     print("\n  The stack stays up; `runtide down` (or `make demo-down`) ends it.")
     return 0 if complete and not duplicates and states_right and not surprises else 1
 

@@ -1,6 +1,6 @@
 """Run a training script and count, apart from Runtide, what it logged.
 
-    python -m runtide_workers.demo.counted RECORD MODULE [argument ...]
+Usage: python -m runtide_workers.demo.counted RECORD MODULE [argument ...]
 
 The count is what the demo holds Runtide to, so it must not come from Runtide. It is rewritten in place after each
 `run.log` returned: 24 bytes that survive a SIGKILL of the script.

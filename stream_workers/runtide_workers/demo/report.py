@@ -62,7 +62,10 @@ def wait_for_states(client: Client, trainees: Sequence[Trainee], timeout_s: floa
     while True:
         rows = {row["run_id"]: row for row in client.runs(project=PROJECT, limit=10_000).to_pylist()}
         runs = {run_id: rows[run_id] for run_id in ids if run_id in rows}
-        if all(runs.get(run_id, {}).get("state") == fate for run_id, fate in ids.items()) or time.monotonic() > deadline:
+        if (
+            all(runs.get(run_id, {}).get("state") == fate for run_id, fate in ids.items())
+            or time.monotonic() > deadline
+        ):
             return runs
         time.sleep(0.2)
 

@@ -1,6 +1,6 @@
 """A small neural network in plain numpy, trained on the handwritten digits, logging every step.
 
-    python -m runtide_workers.demo.trainers.numpy_mlp --lr 0.003 --hidden 64
+Usage: python -m runtide_workers.demo.trainers.numpy_mlp --lr 0.003 --hidden 64
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Train a scikit-learn classifier batch by batch with `partial_fit` and log every step.
 
-    python -m runtide_workers.demo.trainers.sklearn_classifier --data digits --model mlp --lr 0.01 --seed 1
+Usage: python -m runtide_workers.demo.trainers.sklearn_classifier --data digits --model mlp --lr 0.01 --seed 1
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Fit a linear model to the diabetes data by stochastic gradient descent and log every step.
 
-    python -m runtide_workers.demo.trainers.sklearn_diabetes --lr 0.01 --penalty elasticnet
+Usage: python -m runtide_workers.demo.trainers.sklearn_diabetes --lr 0.01 --penalty elasticnet
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Boost trees on the breast-cancer data and log every round from an XGBoost callback.
 
-    python -m runtide_workers.demo.trainers.xgboost_cancer --eta 0.1 --depth 4
+Usage: python -m runtide_workers.demo.trainers.xgboost_cancer --eta 0.1 --depth 4
 """
 
 import argparse
