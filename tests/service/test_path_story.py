@@ -73,10 +73,9 @@ def test_the_story_of_a_run(stack: Stack, project: str) -> None:
     ids=["runs out", "finish", "finish with a code", "raises", "exits", "SIGKILL", "SIGTERM"],
 )
 def test_how_it_ended(stack: Stack, project: str, ending: str, exit_code: int, state: str) -> None:
-    name = project.replace(" ", "-")
     script = f"import sys, runtide\nrun = runtide.init(project=sys.argv[1], id='r')\nrun.log({{'x': 1.0}})\n{ending}\n"
-    stack.run_script(script, name, exit_code=exit_code)
-    wait_for_state(stack, name, "r", state)
+    stack.run_script(script, project, exit_code=exit_code)
+    wait_for_state(stack, project, "r", state)
 
 
 def test_a_command_under_exec_becomes_a_run(stack: Stack, project: str) -> None:
