@@ -1,0 +1,59 @@
+# Everything is done inside .venv, which `make` builds from requirements.lock and keeps until that file changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+MIN_PYTHON := 3.11
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo demo-down test check format bench lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
+	  || grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST)
+
+venv: $(READY)  ## install everything into .venv
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < tuple(map(int, "$(MIN_PYTHON)".split("."))))' 2>/dev/null || { \
+	  echo "Runtide needs Python $(MIN_PYTHON) or newer as '$(PYTHON)' (found: $$($(PYTHON) --version 2>&1)). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "[1/3] virtual environment in $(VENV) ($$($(PYTHON) --version))"
+	@rm -f $@
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: install your system's python3-venv package" >&2; exit 1; }
+	@echo "[2/3] packages of requirements.lock (about 1 GB on disk; a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --progress-bar off -r requirements.lock
+	@echo "[3/3] runtide itself, editable"
+	@$(BIN)/python -m pip install --quiet --no-deps -e .
+	@touch $@
+
+demo: $(READY)  ## start the stack, train real models, compare them
+	@$(BIN)/runtide demo
+
+demo-down: $(READY)  ## stop the stack that `make demo` left running
+	@$(BIN)/runtide down
+
+test: $(READY)  ## all tests, on the real stack
+	@$(BIN)/python -m pytest
+
+check: $(READY)  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(READY)  ## let ruff format and mend what it can
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+bench: $(READY)  ## measure: log(), ingest, freshness
+	@$(BIN)/python -m benchmarks.log
+	@$(BIN)/python -m benchmarks.ingest
+	@$(BIN)/python -m benchmarks.freshness
+
+lock: $(READY)  ## compile requirements.lock anew from pyproject.toml
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version $(MIN_PYTHON) --upgrade --extra dev \
+	  --no-header --no-emit-index-url --no-emit-find-links --annotation-style line pyproject.toml -o requirements.lock
+
+clean:  ## remove .venv and the caches of tools
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
