@@ -32,6 +32,9 @@ class Freshness:
     worst_s: float
     seen: int
 
+    def __str__(self) -> str:
+        return f"p50 {self.p50_s:.3f} s, p99 {self.p99_s:.3f} s, worst {self.worst_s:.3f} s of {self.seen}"
+
 
 def run(stack: Stack, project: str, points_per_s: int, seconds: float, producers: int) -> Freshness:
     rate = points_per_s / producers / SCALARS
@@ -86,8 +89,7 @@ def main() -> None:
             outcomes = []
             for number in range(args.repeat):
                 outcomes.append(run(stack, f"rate-{rate}-{number}", rate, args.seconds, args.producers))
-                o = outcomes[-1]
-                print(f"{rate:,}/s {number + 1}/{args.repeat}: p50 {o.p50_s:.3f} s, p99 {o.p99_s:.3f} s, worst {o.worst_s:.3f} s")
+                print(f"{rate:,} points/s, {number + 1} of {args.repeat}: {outcomes[-1]}")
             for what, budget in (("p50", 0.5), ("p99", 1.5), ("worst", None)):
                 values = [getattr(outcome, f"{what}_s") for outcome in outcomes]
                 figures.append(Figure.of(f"log to SELECT at {rate:,} points/s, {what}", values, "s", budget))

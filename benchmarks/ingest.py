@@ -8,11 +8,9 @@ Each run ends with an exact count: every point, once, with the value that was lo
 
 import argparse
 import json
-import statistics
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.report import Figure, report
 from tests.fixtures.expect import Logged, exactly, stored
@@ -34,6 +32,9 @@ class Outcome:
     @property
     def points_per_s(self) -> float:
         return self.points / (self.logged_s + self.lag_s)
+
+    def __str__(self) -> str:
+        return f"{self.points:,} points, {self.points_per_s:,.0f}/s, all there {self.lag_s:.2f} s after the last log"
 
 
 def cpu_s(stack: Stack) -> dict[str, float]:
@@ -105,8 +106,7 @@ def main() -> None:
             outcomes = []
             for number in range(args.repeat):
                 outcomes.append(run(stack, f"{name.replace(' ', '-')}-{number}", args.producers, calls, rate))
-                o = outcomes[-1]
-                print(f"{name} {number + 1}/{args.repeat}: {o.points:,} points, {o.points_per_s:,.0f}/s, lag {o.lag_s:.2f} s")
+                print(f"{name}, {number + 1} of {args.repeat}: {outcomes[-1]}")
             figures += summarise(name, outcomes)
     report("ingest", figures, as_json=args.json)
 

@@ -1,4 +1,4 @@
-"""Many training processes at the same time: 200 of them, 500 log calls of 10 scalars each, every value checked in SQL."""
+"""200 training processes at the same time, 500 log calls of 10 scalars each; every value is checked in SQL."""
 
 import argparse
 import json

@@ -18,9 +18,9 @@ def mixture(project: str) -> tuple[list[tuple[Message, str | None]], int]:
     """(messages in order, each with the way it is bad; number of good points)."""
     chance = random.Random(2)
     ways = list(BROKEN)
-    messages: list[tuple[Message, str | None]] = []
-    for number in range(RUNS):
-        messages.append((message(project, f"r{number}", f"w{number}", 0, [start_line()]), None))
+    messages: list[tuple[Message, str | None]] = [
+        (message(project, f"r{number}", f"w{number}", 0, [start_line()]), None) for number in range(RUNS)
+    ]
     for number in range(BAD):
         run, step = f"r{number % RUNS}", number // RUNS
         first = 1 + 10 * step  # in both forms the seq is the event's own, so that no bad one swallows a good one

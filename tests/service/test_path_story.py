@@ -1,4 +1,4 @@
-"""Everything else that a run says of itself arrives too: config, summary, notes, decisions, tags, alerts, how it ended."""
+"""All else that a run says of itself arrives too: config, summary, notes, decisions, tags, alerts, how it ended."""
 
 import json
 from typing import Any
@@ -10,8 +10,9 @@ from tests.fixtures.waiting import wait_until
 
 STORY = """
 import sys, runtide
-with runtide.init(project=sys.argv[1], id="told", name="A <b>name</b>", group="g", job_type="train", notes="first words",
-                  tags=["a", "b"], config={"lr": 0.1, "model": {"depth": 3, "name": "mlp"}, "secret_token": "hunter2"}) as run:
+config = {"lr": 0.1, "model": {"depth": 3, "name": "mlp"}, "secret_token": "hunter2"}
+with runtide.init(project=sys.argv[1], id="told", name="A <b>name</b>", group="g", job_type="train",
+                  notes="first words", tags=["a", "b"], config=config) as run:
     run.define_metric("loss", goal="minimize")
     run.log({"loss": 1.0}, step=0)
     run.config.update({"lr": 0.2})

@@ -14,6 +14,8 @@ from urllib.parse import urlencode
 from .plan import PLAN, PROJECT
 from .training import Trainee, progress, train
 
+QUERY = "SELECT run, max(value) FROM v_points WHERE metric = 'val/accuracy' GROUP BY run ORDER BY 2"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo. 0: everything went as planned; 1: it did not; 3: the stack did not come up."""
@@ -73,9 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first = trainees[0].run_id
     print(f"  runtide runs --project {PROJECT}")
     print(f"  runtide show {PROJECT}/{first}")
-    print(
-        """  runtide sql "SELECT run, max(value) FROM v_points WHERE metric = 'val/accuracy' GROUP BY run ORDER BY 2" """
-    )
+    print(f'  runtide sql "{QUERY}"')
     print("\n  The stack stays up; `runtide down` (or `make demo-down`) ends it.")
     return 0 if complete and not duplicates and states_right and not surprises else 1
 

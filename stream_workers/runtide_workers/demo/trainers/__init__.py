@@ -1,1 +1,1 @@
-"""Training scripts as a user would write them: real models, real data that ships inside scikit-learn, one `run.log` a step."""
+"""Training scripts as a user would write them: real models, real data inside scikit-learn, one `run.log` a step."""
