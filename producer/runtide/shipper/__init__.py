@@ -1,7 +1,7 @@
 """The shipper: one process per host, journal directory and Kafka target that carries journal lines to Kafka.
 
-It outlives the trainers, resends whatever was not confirmed stored, and deletes journals only once it is. Light to import:
-Kafka is loaded when shipping starts.
+It outlives the trainers, resends whatever was not confirmed stored, and deletes journals only once it is.
+Light to import: Kafka is loaded when shipping starts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["run_in_thread"]
 
 
 def run_in_thread(directory: str, kafka: str) -> ShipperThread:
-    """Ship from a daemon thread of this process, for where child processes are unwelcome. Returns a handle to stop it."""
+    """Ship from a daemon thread of this process, where child processes are unwelcome. Returns a handle to stop it."""
     from runtide.shipper.thread import ShipperThread
 
     thread = ShipperThread(directory, kafka)

@@ -1,4 +1,4 @@
-"""Is a shipper running for this directory and Kafka target, and if not, start one. Standard library only; never raises."""
+"""Is a shipper running for this directory and Kafka target, and if not, start one. Standard library only."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def _my_turn(path: str) -> bool:
 def _start(directory: str, kafka: str, env: Mapping[str, str] | None) -> bool:
     log_path = path_of(directory, kafka, "log")
     command = [sys.executable, "-m", "runtide.shipper", "--dir", directory, "--kafka", kafka]
-    # The shell puts it in the background and is gone: the shipper is no child of the trainer's, so that neither a launcher
-    # that kills its process tree nor a trainer that waits for all its children ever meets it.
+    # The shell puts it in the background and is gone: the shipper is no child of the trainer's, so that neither a
+    # launcher that kills its process tree nor a trainer that waits for all its children ever meets it.
     argv = ["/bin/sh", "-c", '"$@" &', "sh", *command] if os.path.exists("/bin/sh") else command
     with open(log_path, "ab") as log:
         if log.tell() > _LOG_BYTES_MAX:

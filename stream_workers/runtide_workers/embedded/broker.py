@@ -16,7 +16,13 @@ from typing import Self
 
 from runtide_workers.embedded.child import spawn
 
-_FOREIGN_ENV = ("CLUSTER_ID", "LISTENER_URL", "ADVERTISED_LISTENER_URL", "STORAGE_ENGINE", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_FOREIGN_ENV = (
+    "CLUSTER_ID",
+    "LISTENER_URL",
+    "ADVERTISED_LISTENER_URL",
+    "STORAGE_ENGINE",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+)
 _STOP_GRACE_S = 5.0
 
 
@@ -81,7 +87,9 @@ class Broker:
                 return
             except OSError:
                 if time.monotonic() > deadline:
-                    raise BrokerError(f"the embedded broker was not ready in {timeout_s:g} s{self._see_log()}") from None
+                    raise BrokerError(
+                        f"the embedded broker was not ready in {timeout_s:g} s{self._see_log()}"
+                    ) from None
                 time.sleep(0.02)
 
     def stop(self, timeout_s: float = _STOP_GRACE_S) -> None:

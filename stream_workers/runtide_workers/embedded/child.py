@@ -18,7 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded now: nothing may be loaded between fork and exec
+_LIBC = (
+    ctypes.CDLL(None) if sys.platform == "linux" else None
+)  # loaded now: nothing may be loaded between fork and exec
 
 _Reply = queue.SimpleQueue["subprocess.Popen[bytes] | OSError | subprocess.SubprocessError"]
 _Request = tuple[Sequence[str], Path | None, Mapping[str, str] | None, Path | None, _Reply]

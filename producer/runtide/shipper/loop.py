@@ -1,0 +1,474 @@
+"""The shipper itself: finds journals, sends what is new, confirms, deletes, reports. One task owns all state."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from aiokafka.errors import MessageSizeTooLargeError
+
+from runtide.errors import ContractError
+from runtide.events import Header
+from runtide.shipper.deliver import Committed, Link, LinkDown, backoff_s
+from runtide.shipper.discovery import Discovery
+from runtide.shipper.shipment import Shipment, remove_run_directory
+from runtide.shipper.status import ShipperStatus
+from runtide.shipper.tail import Limits, Message
+
+log = logging.getLogger("runtide.shipper")
+
+IN_FLIGHT_BYTES_MAX = 32 << 20
+POLL_S = (0.1, 1.0)
+POLL_S_PER_WRITER = 0.002  # a message costs the worker about 0.2 ms, and a poll sends one per active writer
+ACTIVE_S = 5.0  # a writer that wrote within this time is active
+DISCOVER_S = (0.1, 1.0)
+DISCOVER_S_PER_WRITER = 0.001
+TEND_S = 0.25
+CONFIRM_S = 1.0
+ANSWERS_MISSED_MAX = 3  # then the link is made anew
+STATE_WRITES_PER_S = 100
+DRAIN_S = 5.0
+READ_AGAIN_S = 5.0  # after an I/O error
+ACKS_GATHER_S = 0.005  # acknowledgements come in bursts
+MESSAGE_BYTES_MIN = 4096
+
+
+class Outcome(Enum):
+    """Why a shipper has stopped."""
+
+    IDLE = "nothing to do for a while"
+    DONE = "everything that was there at the start is confirmed stored"
+    STOPPED = "asked to stop"
+
+
+@dataclass(frozen=True, slots=True)
+class ShipperSettings:
+    """`directory`: of the journals. `kafka`: bootstrap servers. `accepts`: which journals are shipped (default: those
+    that name this target and are not offline). `once`: stop when what was there at the start is confirmed."""
+
+    directory: str
+    kafka: str
+    idle_exit_s: float | None = 60.0
+    once: bool = False
+    accepts: Callable[[Header], bool] | None = None
+
+
+class Shipper:
+    """Ships until idle, done or stopped. Whoever runs it holds the shipper lock of the directory and target."""
+
+    def __init__(self, settings: ShipperSettings, link: Link | None = None) -> None:
+        self.settings = settings
+        self.link = link or Link(settings.kafka)
+        self.status = ShipperStatus(
+            directory=settings.directory, kafka=settings.kafka, pid=os.getpid(), started=time.time()
+        )
+        self.shipments: dict[tuple[str, str], Shipment] = {}
+        self.foreign: set[tuple[str, str]] = set()  # journals that others ship
+        self._limits = Limits()
+        self._discovery = Discovery(settings.directory)
+        self._wake = asyncio.Event()
+        self._stop = False
+        self._incarnation = ""  # the broker's, at the time of all acknowledgements that are remembered
+        self._connected = False
+        self._failures = 0
+        self._retry_s = 0.0
+        self._connecting: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[Committed] | None = None
+        self._asked_number = 0
+        self._ask_s = 0.0
+        self._answers_missed = 0
+        self._acks = 0
+        self._in_flight_bytes = 0
+        self._turn = 0
+        self._discover_s = self._pump_s = self._tend_s = 0.0
+        self._busy_s = time.monotonic()
+
+    def stop(self) -> None:
+        """Ask it to drain and stop; may be called from a signal handler of the loop."""
+        self._stop = True
+        self._wake.set()
+
+    async def run(self) -> Outcome:
+        """Ship. May be called again after `Outcome.IDLE`."""
+        self._busy_s = time.monotonic()
+        while True:
+            now = time.monotonic()
+            if now >= self._discover_s:
+                self._discover_s = now + min(
+                    max(DISCOVER_S[0], len(self.shipments) * DISCOVER_S_PER_WRITER), DISCOVER_S[1]
+                )
+                self._discover(now)
+            self._settle()
+            self._take_answer()
+            self._keep_connected(now)
+            more = False
+            if self._connected and now >= self._pump_s:
+                more = await self._pump(now)
+                self._pump_s = now if more else now + self._poll_s(now)
+            self._ask(now)
+            if now >= self._tend_s:
+                self._tend_s = now + TEND_S
+                self._tend(now)
+                if self._stop:
+                    return await self._drain()
+                if self.settings.once and self._is_done():
+                    return Outcome.DONE
+                if self._is_idle(now):
+                    return Outcome.IDLE
+            elif self._stop:
+                return await self._drain()
+            await self._pause(0.0 if more and self._in_flight_bytes < IN_FLIGHT_BYTES_MAX else self._pause_s())
+
+    async def close(self) -> None:
+        """Disconnect. The journals keep whatever isn't confirmed."""
+        for task in (self._connecting, self._asking):
+            if task is not None:
+                task.cancel()
+        await self.link.close(timeout_s=2.0)
+
+    def finds_work(self) -> bool:
+        """Look once more, just after the lock was released: has anything appeared that must be shipped?"""
+        now = time.monotonic()
+        self._discover(now)
+        self._tend(now)
+        return not self._is_without_work()
+
+    def measure(self) -> ShipperStatus:
+        """The status, brought up to date."""
+        status, now = self.status, time.monotonic()
+        status.updated = time.time()
+        status.cluster_id = self._incarnation
+        status.journals = len(self.shipments)
+        status.writers = sum(not each.gone and not each.broken for each in self.shipments.values())
+        status.backlog_bytes = status.unconfirmed_bytes = 0
+        behind_s = now
+        for each in self.shipments.values():
+            if each.broken or not (each.unsettled or each.has_more):
+                continue
+            if each.behind_s is None and each.has_more:
+                each.behind_s = now
+            status.backlog_bytes += each.backlog_bytes(each.progress.acked)
+            status.unconfirmed_bytes += each.backlog_bytes(each.progress.confirmed)
+            if each.behind_s is not None:
+                behind_s = min(behind_s, each.behind_s)
+        status.lag_s = round(now - behind_s, 3)
+        return status
+
+    # ---- finding journals
+
+    def _discover(self, now: float) -> None:
+        for run, found in self._discovery.look().items():
+            directory = os.path.join(self.settings.directory, run)
+            for writer, segments in found.items():
+                key = (run, writer)
+                shipment = self.shipments.get(key)
+                if shipment is not None:
+                    shipment.tail.segments[:] = segments
+                elif key not in self.foreign:
+                    self.shipments[key] = Shipment(directory, run, writer, segments, limits=self._limits, now=now)
+            for key in [key for key in self.shipments if key[0] == run and key[1] not in found]:
+                self._drop(key)  # someone else has shipped and deleted it
+            self.foreign -= {key for key in self.foreign if key[0] == run and key[1] not in found}
+        for key, shipment in list(self.shipments.items()):
+            if shipment.header is None and not shipment.broken:
+                self._introduce(key, shipment)
+
+    def _introduce(self, key: tuple[str, str], shipment: Shipment) -> None:
+        """Read the header of a new journal: is it ours to ship?"""
+        try:
+            shipment.header = shipment.tail.first_header()
+        except (OSError, ContractError) as error:
+            self._note_broken(shipment, error)
+            return
+        if shipment.header is not None and not self._accepts(shipment.header):
+            del self.shipments[key]
+            self.foreign.add(key)
+
+    def _accepts(self, header: Header) -> bool:
+        if self.settings.accepts is not None:
+            return self.settings.accepts(header)
+        return header.mode in (None, "online") and header.kafka in (None, self.settings.kafka)
+
+    def _note_broken(self, shipment: Shipment, error: Exception) -> None:
+        if isinstance(error, FileNotFoundError):
+            return
+        if isinstance(error, OSError) and not isinstance(error, PermissionError):
+            log.warning("%s: %s", shipment.tail.path(shipment.tail.at.segment), error)
+            shipment.look_s = time.monotonic() + READ_AGAIN_S
+            return
+        shipment.broken = True
+        self.status.lost_files += 1
+        log.error("%s: %s; it is left where it is", shipment.tail.path(shipment.tail.at.segment), error)
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        shipment = self.shipments.pop(key)
+        self._in_flight_bytes -= shipment.in_flight_bytes
+
+    # ---- sending
+
+    async def _pump(self, now: float) -> bool:
+        """One round over the writers. True if there is more to send at once."""
+        more = False
+        order = list(self.shipments.values())
+        self._turn = self._turn % len(order) if order else 0
+        for index in range(len(order)):
+            shipment = order[(self._turn + index) % len(order)]
+            if now < shipment.look_s or shipment.header is None or shipment.broken:
+                continue
+            if self._in_flight_bytes >= IN_FLIGHT_BYTES_MAX:
+                self._turn += index  # whose turn it was goes first next time
+                return True
+            try:
+                messages = shipment.read(now)
+            except (OSError, ContractError) as error:
+                self._note_broken(shipment, error)
+                continue
+            for message in messages:
+                if not await self._send(shipment, message, now):
+                    return False
+            more = more or (bool(messages) and shipment.has_more)
+        return more
+
+    async def _send(self, shipment: Shipment, message: Message, now: float) -> bool:
+        try:
+            future = await self.link.send(shipment.run, shipment.writer, message)
+        except MessageSizeTooLargeError as error:
+            self._shrink(message)
+            self._fail(str(error))
+            return False
+        except LinkDown as error:
+            self._fail(str(error))
+            return False
+        future.add_done_callback(self._on_ack)
+        shipment.sent(future, message, now)
+        self._in_flight_bytes += len(message.value)
+        return True
+
+    def _on_ack(self, future: asyncio.Future[object]) -> None:
+        if not future.cancelled():
+            future.exception()  # it is looked at in order, or given up: no warning that nobody did
+        self._wake.set()
+
+    def _settle(self) -> None:
+        """Take note of what Kafka has acknowledged, in the order it was sent."""
+        if not self._in_flight_bytes:
+            return
+        status = self.status
+        for shipment in self.shipments.values():
+            while shipment.in_flight:
+                head = shipment.in_flight[0].message
+                try:
+                    message = shipment.settle_one(self._acks + 1)
+                except MessageSizeTooLargeError as error:
+                    self._shrink(head)
+                    self._fail(str(error))
+                    return
+                except Exception as error:  # noqa: BLE001 - whatever it is, the message is not delivered
+                    self._fail(f"{type(error).__name__}: {error}")
+                    return
+                except asyncio.CancelledError:
+                    self._fail("delivery was given up")
+                    return
+                if message is None:
+                    break
+                self._acks += 1
+                self._in_flight_bytes -= len(message.value)
+                status.sent_messages += 1
+                status.sent_lines += message.count
+                status.sent_bytes += len(message.value)
+                self._failures = 0
+                if shipment.goodbye is not None and shipment.progress.acked >= shipment.goodbye:
+                    self._save(shipment)
+                    self._tend_s = 0.0
+
+    def _shrink(self, message: Message) -> None:
+        """A broker refused this message for its size: send less at once, and in the end shorten the line."""
+        size = len(message.value)
+        if self.link.batch_bytes > size:
+            self.link.batch_bytes = size
+        elif message.count > 1:
+            self._limits.message = max(min(self._limits.message, size) // 2, MESSAGE_BYTES_MIN)
+        else:
+            self._limits.line = max(min(self._limits.line, size) // 2, MESSAGE_BYTES_MIN)
+            self.status.oversize_lines += 1
+
+    # ---- the link
+
+    def _keep_connected(self, now: float) -> None:
+        if self._connected:
+            return
+        if self._connecting is None:
+            if now >= self._retry_s and self._has_errand():
+                self._connecting = asyncio.ensure_future(self.link.connect())
+                self._connecting.add_done_callback(lambda _: self._wake.set())
+            return
+        if not self._connecting.done():
+            return
+        task, self._connecting = self._connecting, None
+        try:
+            task.result()
+        except LinkDown as error:
+            self._fail(str(error))
+            return
+        self._connected = True
+        self._answers_missed = 0
+        self._pump_s = 0.0
+        self._note_reachable(None)
+        self._meet(self.link.cluster_id)
+
+    def _has_errand(self) -> bool:
+        """Is there, or will there be, anything to send or to confirm? Else Kafka is left alone."""
+        return not self._is_without_work()
+
+    def _meet(self, cluster_id: str) -> None:
+        """Another cluster id than before: the broker has forgotten all it acknowledged, and old offsets mean nothing."""
+        if self._incarnation and cluster_id != self._incarnation:
+            log.warning("the broker started anew: sending again what is not confirmed stored")
+            self._rewind(to_confirmed=True)
+        self._incarnation = cluster_id
+
+    def _fail(self, reason: str) -> None:
+        """Something is wrong with Kafka: connect anew after a pause, and send again what was in flight."""
+        self._failures += 1
+        self.status.failures += 1
+        self._retry_s = time.monotonic() + backoff_s(self._failures)
+        if self._connected or self.status.reachable is not False:
+            log.warning("Kafka at %s can't be used: %s", self.settings.kafka, reason)
+        self._note_reachable(reason)
+        self._connected = False
+        self.link.disconnect()
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
+        self._rewind(to_confirmed=False)
+
+    def _note_reachable(self, error: str | None) -> None:
+        if error is None and self.status.reachable is not True:
+            log.info("shipping %s to %s", self.settings.directory, self.settings.kafka)
+        self.status.reachable = error is None
+        self.status.error = error
+
+    def _rewind(self, *, to_confirmed: bool) -> None:
+        for shipment in self.shipments.values():
+            if shipment.in_flight or (to_confirmed and shipment.progress.waits):
+                self.status.resent_lines += shipment.rewind(to_confirmed=to_confirmed)
+                shipment.look_s = 0.0
+        self._in_flight_bytes = 0
+        self._pump_s = 0.0
+
+    # ---- confirming
+
+    def _ask(self, now: float) -> None:
+        if self._connected and self._asking is None and now >= self._ask_s:
+            self._ask_s = now + CONFIRM_S
+            if any(shipment.unsettled for shipment in self.shipments.values()):
+                self._asked_number = self._acks
+                self._asking = asyncio.ensure_future(self.link.committed())
+                self._asking.add_done_callback(lambda _: self._wake.set())
+
+    def _take_answer(self) -> None:
+        if self._asking is None or not self._asking.done():
+            return
+        task, self._asking = self._asking, None
+        try:
+            committed = task.result()
+        except LinkDown as error:
+            self._answers_missed += 1
+            self._note_reachable(str(error))
+            if self._answers_missed >= ANSWERS_MISSED_MAX:
+                self._fail(str(error))
+            return
+        self._answers_missed = 0
+        self._note_reachable(None)
+        if committed.cluster_id != self._incarnation:
+            self._meet(committed.cluster_id)
+            return
+        for shipment in self.shipments.values():
+            before = shipment.progress.confirmed.seq
+            if shipment.progress.confirm(committed.offsets, self._asked_number):
+                self.status.confirmed_lines += shipment.progress.confirmed.seq - before
+
+    # ---- looking after writers and files
+
+    def _tend(self, now: float) -> None:
+        interval_s = max(1.0, len(self.shipments) / STATE_WRITES_PER_S)
+        for key, shipment in list(self.shipments.items()):
+            if shipment.broken:
+                continue
+            try:
+                shipment.look_after_writer(now)
+                if shipment.complete:
+                    shipment.delete()
+                    self._drop(key)
+                    remove_run_directory(shipment.directory)
+                    continue
+                shipment.save(now, interval_s)
+                shipment.delete_confirmed_segments()
+            except OSError as error:
+                if not isinstance(error, FileNotFoundError):
+                    log.warning("%s/%s: %s", shipment.run, shipment.writer, error)
+
+    def _save(self, shipment: Shipment) -> None:
+        try:
+            shipment.save_now(time.monotonic())
+        except OSError as error:
+            log.warning("%s/%s: the state can't be saved: %s", shipment.run, shipment.writer, error)
+
+    def _is_without_work(self) -> bool:
+        return all(shipment.broken for shipment in self.shipments.values())
+
+    def _is_idle(self, now: float) -> bool:
+        if not self._is_without_work():
+            self._busy_s = now
+        return self.settings.idle_exit_s is not None and now - self._busy_s >= self.settings.idle_exit_s
+
+    def _is_done(self) -> bool:
+        """Is what was there at the start confirmed, and deleted where its writer is gone?"""
+        return all(
+            each.broken or (each.fate_known and not each.gone and each.goal_reached) for each in self.shipments.values()
+        )
+
+    # ---- pace
+
+    def _poll_s(self, now: float) -> float:
+        active = sum(now - shipment.grew_s < ACTIVE_S for shipment in self.shipments.values())
+        return min(max(active * POLL_S_PER_WRITER, POLL_S[0]), POLL_S[1])
+
+    def _pause_s(self) -> float:
+        now = time.monotonic()
+        due = min(self._discover_s, self._tend_s, self._pump_s if self._connected else now + POLL_S[1])
+        return max(due - now, 0.0)
+
+    async def _pause(self, duration_s: float) -> None:
+        if duration_s <= 0:
+            await asyncio.sleep(0)
+            return
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(duration_s):
+                await self._wake.wait()
+                await asyncio.sleep(ACKS_GATHER_S)
+        except TimeoutError:
+            pass
+
+    async def _drain(self) -> Outcome:
+        """Send what is there, bounded, and note down how far everything is."""
+        deadline = time.monotonic() + DRAIN_S
+        self._discover(time.monotonic())
+        while self._connected and time.monotonic() < deadline:
+            for shipment in self.shipments.values():
+                shipment.look_s = 0.0
+            more = await self._pump(time.monotonic())
+            self._settle()
+            if not more and not self._in_flight_bytes:
+                break
+            await self._pause(0.05)
+        for shipment in self.shipments.values():
+            if not shipment.broken:
+                self._save(shipment)
+        return Outcome.STOPPED
