@@ -14,7 +14,8 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from runtide.errors import ContractError
 from runtide.events import Header
-from runtide.shipper.deliver import Committed, Link, LinkDown, backoff_s
+from runtide.shipper.contact import Answer, Contact
+from runtide.shipper.deliver import Link, LinkDown
 from runtide.shipper.discovery import Discovery
 from runtide.shipper.shipment import Shipment, remove_run_directory
 from runtide.shipper.status import ShipperStatus
@@ -29,8 +30,6 @@ ACTIVE_S = 5.0  # a writer that wrote within this time is active
 DISCOVER_S = (0.1, 1.0)
 DISCOVER_S_PER_WRITER = 0.001
 TEND_S = 0.25
-CONFIRM_S = 1.0
-ANSWERS_MISSED_MAX = 3  # then the link is made anew
 STATE_WRITES_PER_S = 100
 DRAIN_S = 5.0
 READ_AGAIN_S = 5.0  # after an I/O error
@@ -63,7 +62,6 @@ class Shipper:
 
     def __init__(self, settings: ShipperSettings, link: Link | None = None) -> None:
         self.settings = settings
-        self.link = link or Link(settings.kafka)
         self.status = ShipperStatus(
             directory=settings.directory, kafka=settings.kafka, pid=os.getpid(), started=time.time()
         )
@@ -73,15 +71,7 @@ class Shipper:
         self._discovery = Discovery(settings.directory)
         self._wake = asyncio.Event()
         self._stop = False
-        self._incarnation = ""  # the broker's, at the time of all acknowledgements that are remembered
-        self._connected = False
-        self._failures = 0
-        self._retry_s = 0.0
-        self._connecting: asyncio.Task[None] | None = None
-        self._asking: asyncio.Task[Committed] | None = None
-        self._asked_number = 0
-        self._ask_s = 0.0
-        self._answers_missed = 0
+        self._contact = Contact(link or Link(settings.kafka), self.status, on_loss=self._lose, wake=self._wake.set)
         self._acks = 0
         self._in_flight_bytes = 0
         self._turn = 0
@@ -104,13 +94,17 @@ class Shipper:
                 )
                 self._discover(now)
             self._settle()
-            self._take_answer()
-            self._keep_connected(now)
+            answer = self._contact.take_answer()
+            if answer is not None:
+                self._confirm(answer)
+            if not self._is_without_work() and self._contact.connect(now):
+                self._pump_s = now
             more = False
-            if self._connected and now >= self._pump_s:
+            if self._contact.up and now >= self._pump_s:
                 more = await self._pump(now)
                 self._pump_s = now if more else now + self._poll_s(now)
-            self._ask(now)
+            if any(shipment.unsettled for shipment in self.shipments.values()):
+                self._contact.ask(now, self._acks)
             if now >= self._tend_s:
                 self._tend_s = now + TEND_S
                 self._tend(now)
@@ -126,10 +120,7 @@ class Shipper:
 
     async def close(self) -> None:
         """Disconnect. The journals keep whatever isn't confirmed."""
-        for task in (self._connecting, self._asking):
-            if task is not None:
-                task.cancel()
-        await self.link.close(timeout_s=2.0)
+        await self._contact.close()
 
     def finds_work(self) -> bool:
         """Look once more, just after the lock was released: has anything appeared that must be shipped?"""
@@ -142,7 +133,7 @@ class Shipper:
         """The status, brought up to date."""
         status, now = self.status, time.monotonic()
         status.updated = time.time()
-        status.cluster_id = self._incarnation
+        status.cluster_id = self._contact.incarnation
         status.journals = len(self.shipments)
         status.writers = sum(not each.gone and not each.broken for each in self.shipments.values())
         status.backlog_bytes = status.unconfirmed_bytes = 0
@@ -236,13 +227,13 @@ class Shipper:
 
     async def _send(self, shipment: Shipment, message: Message, now: float) -> bool:
         try:
-            future = await self.link.send(shipment.run, shipment.writer, message)
+            future = await self._contact.link.send(shipment.run, shipment.writer, message)
         except MessageSizeTooLargeError as error:
             self._shrink(message)
-            self._fail(str(error))
+            self._contact.fail(str(error))
             return False
         except LinkDown as error:
-            self._fail(str(error))
+            self._contact.fail(str(error))
             return False
         future.add_done_callback(self._on_ack)
         shipment.sent(future, message, now)
@@ -266,13 +257,13 @@ class Shipper:
                     message = shipment.settle_one(self._acks + 1)
                 except MessageSizeTooLargeError as error:
                     self._shrink(head)
-                    self._fail(str(error))
+                    self._contact.fail(str(error))
                     return
                 except Exception as error:  # noqa: BLE001 - whatever it is, the message is not delivered
-                    self._fail(f"{type(error).__name__}: {error}")
+                    self._contact.fail(f"{type(error).__name__}: {error}")
                     return
                 except asyncio.CancelledError:
-                    self._fail("delivery was given up")
+                    self._contact.fail("delivery was given up")
                     return
                 if message is None:
                     break
@@ -281,7 +272,8 @@ class Shipper:
                 status.sent_messages += 1
                 status.sent_lines += message.count
                 status.sent_bytes += len(message.value)
-                self._failures = 0
+                status.oversize_lines += message.shortened
+                self._contact.succeeded()
                 if shipment.goodbye is not None and shipment.progress.acked >= shipment.goodbye:
                     self._save(shipment)
                     self._tend_s = 0.0
@@ -289,71 +281,15 @@ class Shipper:
     def _shrink(self, message: Message) -> None:
         """A broker refused this message for its size: send less at once, and in the end shorten the line."""
         size = len(message.value)
-        if self.link.batch_bytes > size:
-            self.link.batch_bytes = size
+        if self._contact.link.batch_bytes > size:
+            self._contact.link.batch_bytes = size
         elif message.count > 1:
             self._limits.message = max(min(self._limits.message, size) // 2, MESSAGE_BYTES_MIN)
         else:
             self._limits.line = max(min(self._limits.line, size) // 2, MESSAGE_BYTES_MIN)
-            self.status.oversize_lines += 1
 
-    # ---- the link
-
-    def _keep_connected(self, now: float) -> None:
-        if self._connected:
-            return
-        if self._connecting is None:
-            if now >= self._retry_s and self._has_errand():
-                self._connecting = asyncio.ensure_future(self.link.connect())
-                self._connecting.add_done_callback(lambda _: self._wake.set())
-            return
-        if not self._connecting.done():
-            return
-        task, self._connecting = self._connecting, None
-        try:
-            task.result()
-        except LinkDown as error:
-            self._fail(str(error))
-            return
-        self._connected = True
-        self._answers_missed = 0
-        self._pump_s = 0.0
-        self._note_reachable(None)
-        self._meet(self.link.cluster_id)
-
-    def _has_errand(self) -> bool:
-        """Is there, or will there be, anything to send or to confirm? Else Kafka is left alone."""
-        return not self._is_without_work()
-
-    def _meet(self, cluster_id: str) -> None:
-        """Another cluster id than before: the broker has forgotten all it acknowledged, and old offsets mean nothing."""
-        if self._incarnation and cluster_id != self._incarnation:
-            log.warning("the broker started anew: sending again what is not confirmed stored")
-            self._rewind(to_confirmed=True)
-        self._incarnation = cluster_id
-
-    def _fail(self, reason: str) -> None:
-        """Something is wrong with Kafka: connect anew after a pause, and send again what was in flight."""
-        self._failures += 1
-        self.status.failures += 1
-        self._retry_s = time.monotonic() + backoff_s(self._failures)
-        if self._connected or self.status.reachable is not False:
-            log.warning("Kafka at %s can't be used: %s", self.settings.kafka, reason)
-        self._note_reachable(reason)
-        self._connected = False
-        self.link.disconnect()
-        if self._asking is not None:
-            self._asking.cancel()
-            self._asking = None
-        self._rewind(to_confirmed=False)
-
-    def _note_reachable(self, error: str | None) -> None:
-        if error is None and self.status.reachable is not True:
-            log.info("shipping %s to %s", self.settings.directory, self.settings.kafka)
-        self.status.reachable = error is None
-        self.status.error = error
-
-    def _rewind(self, *, to_confirmed: bool) -> None:
+    def _lose(self, to_confirmed: bool) -> None:
+        """What is in flight, or all that isn't confirmed, is to be sent again."""
         for shipment in self.shipments.values():
             if shipment.in_flight or (to_confirmed and shipment.progress.waits):
                 self.status.resent_lines += shipment.rewind(to_confirmed=to_confirmed)
@@ -361,36 +297,10 @@ class Shipper:
         self._in_flight_bytes = 0
         self._pump_s = 0.0
 
-    # ---- confirming
-
-    def _ask(self, now: float) -> None:
-        if self._connected and self._asking is None and now >= self._ask_s:
-            self._ask_s = now + CONFIRM_S
-            if any(shipment.unsettled for shipment in self.shipments.values()):
-                self._asked_number = self._acks
-                self._asking = asyncio.ensure_future(self.link.committed())
-                self._asking.add_done_callback(lambda _: self._wake.set())
-
-    def _take_answer(self) -> None:
-        if self._asking is None or not self._asking.done():
-            return
-        task, self._asking = self._asking, None
-        try:
-            committed = task.result()
-        except LinkDown as error:
-            self._answers_missed += 1
-            self._note_reachable(str(error))
-            if self._answers_missed >= ANSWERS_MISSED_MAX:
-                self._fail(str(error))
-            return
-        self._answers_missed = 0
-        self._note_reachable(None)
-        if committed.cluster_id != self._incarnation:
-            self._meet(committed.cluster_id)
-            return
+    def _confirm(self, answer: Answer) -> None:
         for shipment in self.shipments.values():
             before = shipment.progress.confirmed.seq
-            if shipment.progress.confirm(committed.offsets, self._asked_number):
+            if shipment.progress.confirm(answer.offsets, answer.number):
                 self.status.confirmed_lines += shipment.progress.confirmed.seq - before
 
     # ---- looking after writers and files
@@ -441,7 +351,7 @@ class Shipper:
 
     def _pause_s(self) -> float:
         now = time.monotonic()
-        due = min(self._discover_s, self._tend_s, self._pump_s if self._connected else now + POLL_S[1])
+        due = min(self._discover_s, self._tend_s, self._pump_s if self._contact.up else now + POLL_S[1])
         return max(due - now, 0.0)
 
     async def _pause(self, duration_s: float) -> None:
@@ -460,7 +370,7 @@ class Shipper:
         """Send what is there, bounded, and note down how far everything is."""
         deadline = time.monotonic() + DRAIN_S
         self._discover(time.monotonic())
-        while self._connected and time.monotonic() < deadline:
+        while self._contact.up and time.monotonic() < deadline:
             for shipment in self.shipments.values():
                 shipment.look_s = 0.0
             more = await self._pump(time.monotonic())

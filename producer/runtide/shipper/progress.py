@@ -24,7 +24,7 @@ START = Position(0, 0, 0)
 class Checkpoint:
     """Everything up to `end` is stored once the sink has committed past `offset` of `partition`.
 
-    `number` counts the acknowledgements of all writers, so that an answer is not taken for what came after its question.
+    `number` counts the acknowledgements of all writers, so that an answer isn't taken for what came after its question.
     """
 
     partition: int

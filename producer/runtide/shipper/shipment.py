@@ -121,7 +121,7 @@ class Shipment:
         self.in_flight_bytes += len(message.value)
 
     def settle_one(self, number: int) -> Message | None:
-        """Take note of the oldest message in flight if it is delivered, and return it, or None. Raises what Kafka raised."""
+        """Take note of the oldest message in flight if it is delivered, and return it. Raises what Kafka raised."""
         if not self.in_flight or not self.in_flight[0].future.done():
             return None
         head = self.in_flight[0]

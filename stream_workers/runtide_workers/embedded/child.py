@@ -1,8 +1,8 @@
 """Child processes that never outlive this process.
 
-On Linux a child asks the kernel to be killed when its parent goes (PR_SET_PDEATHSIG), so that even `kill -9` of a supervisor
-leaves no orphan behind. The kernel means the parent *thread*: a child spawned by a short-lived thread dies with that thread.
-Hence every spawn is handed to one daemon thread that lives as long as the process.
+On Linux a child asks the kernel to be killed when its parent goes (PR_SET_PDEATHSIG), so that even `kill -9` of a
+supervisor leaves no orphan behind. The kernel means the parent *thread*: a child spawned by a short-lived thread dies
+with that thread. Hence every spawn is handed to one daemon thread that lives as long as the process.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def spawn(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `argv` in a session of its own, killed when this process dies (Linux; elsewhere the caller's `stop` must do).
+    """Start `argv` in a session of its own, killed when this process dies (on Linux; elsewhere it must be stopped).
 
-    Output is appended to `log_path`, or dropped. A session of its own keeps the terminal's Ctrl-C for the supervisor, who
-    stops its children in order. Raises OSError when the program cannot be started.
+    Output is appended to `log_path`, or dropped. A session of its own keeps the terminal's Ctrl-C for the supervisor,
+    who stops its children in order. Raises OSError when the program cannot be started.
     """
     reply: _Reply = queue.SimpleQueue()
     _spawner().put((argv, log_path, env, cwd, reply))
