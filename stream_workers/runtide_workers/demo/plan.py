@@ -53,7 +53,7 @@ def diabetes(penalty: str, lr: float, steps: int = 4000) -> Training:
 
 PLAN = (
     classifier("digits", "mlp", 0.02),
-    network("adam", 0.003, 64, 40_000, fate="killed"),
+    network("adam", 0.003, 128, 40_000, fate="killed"),
     network("adam", 0.003, 64, 12_000),
     classifier("digits", "mlp", 0.002, seed=1),
     trees(0.1, 4, 1200),
