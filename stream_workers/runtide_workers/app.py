@@ -1,0 +1,232 @@
+"""The stream worker's process: `python -m runtide_workers.app` (or `runtide worker`).
+
+Waits for its services, stores until it is told to end (SIGTERM, SIGINT), finishes the batch in hand, and exits with 0.
+Exits with 1 when it can't go on, so that a supervisor starts it anew, and with 2 on wrong settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import faust
+import uvloop
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from runtide.errors import SettingsError
+from runtide_storage.connect import connect
+from runtide_storage.errors import StorageError, Unreachable
+from runtide_storage.writer import Writer
+from runtide_workers import health, stream
+from runtide_workers.delivery import Delivery
+from runtide_workers.health import Meter
+from runtide_workers.liveness import Liveness
+from runtide_workers.outlet import Outlet
+from runtide_workers.rollup import Rollup
+from runtide_workers.settings import WorkerSettings, load
+from runtide_workers.sink import Sink, TooManyBad
+from runtide_workers.topics import TopicError, ensure_topics_async
+
+log = logging.getLogger("runtide.worker")
+
+RETRY_S = 0.5
+STILL_WAITING_S = 10.0  # between two lines of the log about a service that is not there
+INCARNATION_S = 5.0
+STOP_S = 5.0  # for Faust
+LAST_ROLLUP_S = 5.0
+
+
+class OtherBroker(Exception):
+    """The broker forgot everything and started again: positions in the old log mean nothing in the new one."""
+
+
+class Worker:
+    """One worker from start to end. `open_storage` gives a new connection each time; tests put a dying one there."""
+
+    def __init__(self, settings: WorkerSettings, open_storage: Callable[[], Writer] | None = None) -> None:
+        self.settings = settings
+        self.meter = Meter()
+        self._open_storage = open_storage or (lambda: Writer(connect(settings.clickhouse)))
+        self._ending = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    def end(self) -> None:
+        """Finish what is in hand and return from `run`. To be called on the event loop."""
+        self._ending.set()
+
+    def fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self._ending.set()
+
+    async def run(self) -> int:
+        """The exit code: 0 after `end`, 1 after a failure that the log names."""
+        try:
+            server = await health.serve(self.meter, self.settings.host, self.settings.port)
+        except OSError as error:
+            log.error(
+                "port %d on %s is taken (%s): choose another --port", self.settings.port, self.settings.host, error
+            )
+            return 2
+        try:
+            await self._run()
+        except TopicError as error:
+            self._failure = error
+        finally:
+            await server.cleanup()
+        if self._failure is not None:
+            told = isinstance(self._failure, (TooManyBad, OtherBroker, TopicError, StorageError))
+            log.critical("stopped: %s", self._failure, exc_info=None if told else self._failure)
+            return 1
+        log.info("ended; %d points stored", self.meter.points)
+        return 0
+
+    async def _run(self) -> None:
+        settings, meter = self.settings, self.meter
+        storage = await self._until_there("ClickHouse", self._storage)
+        background = await self._until_there("ClickHouse", self._storage)
+        await self._until_there("Kafka", self._topics)
+        broker = await self._until_there("Kafka", self._cluster_id)
+        if storage is None or background is None or broker is None:
+            return  # told to end while waiting
+        outlet = Outlet(settings.kafka, settings.kafka_options)
+        await outlet.start()
+        sink = Sink(storage, outlet.publish, broker)
+        rollup = Rollup(background)
+        delivery = Delivery(sink, meter, rollup.note)
+        liveness = Liveness(background, outlet, meter, settings.id)
+        datadir = Path(tempfile.mkdtemp(prefix="runtide-worker-"))
+        app = stream.build(settings, delivery, meter, datadir, on_assigned=sink.forget, on_failed=self.fail)
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await rollup.repair()
+            await app.start()
+            log.info("worker %s stores from %s (%s)", settings.id, settings.kafka, broker)
+            for task in (
+                rollup.run(),
+                liveness.run(app, settings.beat_s),
+                self._watch_broker(broker),
+                self._watch(app),
+            ):
+                tasks.append(asyncio.create_task(task))
+                tasks[-1].add_done_callback(self._task_ended)
+            await self._ending.wait()
+            await self._drain(app, delivery)
+        except (Unreachable, KafkaError) as error:
+            self.fail(error)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._bounded("Faust to stop", STOP_S, app.stop())
+            await self._bounded("the last rollup", LAST_ROLLUP_S, rollup.flush())
+            await self._bounded("the last beat", STOP_S, liveness.beat())
+            await self._bounded("Kafka to take the last messages", STOP_S, outlet.stop())
+            shutil.rmtree(datadir, ignore_errors=True)
+
+    async def _drain(self, app: faust.App, delivery: Delivery) -> None:
+        log.info("ending: the batch in hand first")
+        if not await delivery.close(self.settings.drain_s):
+            log.warning(
+                "the batch in hand was not stored in %.0f s; the next worker will store it", self.settings.drain_s
+            )
+        if not app.should_stop:
+            await self._bounded("the commit", STOP_S, app.consumer.commit())
+
+    async def _bounded(self, what: str, seconds: float, work: Awaitable[Any]) -> None:
+        """Nothing at the end may hang or hide what came before."""
+        try:
+            await asyncio.wait_for(work, seconds)
+        except Exception as error:  # noqa: BLE001
+            log.warning("did not wait for %s: %r", what, error)
+
+    async def _until_there(self, name: str, attempt: Callable[[], Awaitable[Any]]) -> Any:
+        """Try until it works; None when told to end meanwhile."""
+        loop = asyncio.get_running_loop()
+        told_s = -STILL_WAITING_S
+        while not self._ending.is_set():
+            try:
+                return await attempt()
+            except (Unreachable, KafkaError, OSError, TimeoutError) as error:
+                self.meter.outage = f"waiting for {name}: {error}"
+                if loop.time() - told_s >= STILL_WAITING_S:
+                    told_s = loop.time()
+                    log.warning("waiting for %s: %s", name, error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), RETRY_S)
+        return None
+
+    async def _storage(self) -> Writer:
+        writer = await asyncio.to_thread(self._open_storage)
+        self.meter.outage = None
+        return writer
+
+    async def _topics(self) -> bool:
+        created = await ensure_topics_async(self.settings.kafka, options=self.settings.kafka_options)
+        if created:
+            log.info("created topics %s", ", ".join(created))
+        return True
+
+    async def _cluster_id(self) -> str:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka, **self.settings.kafka_options)
+        try:
+            await admin.start()
+            self.meter.outage = None
+            return str((await admin.describe_cluster())["cluster_id"] or "")
+        finally:
+            await admin.close()
+
+    async def _watch_broker(self, broker: str) -> None:
+        while True:
+            await asyncio.sleep(INCARNATION_S)
+            try:
+                now = await asyncio.wait_for(self._cluster_id(), INCARNATION_S)
+            except (KafkaError, OSError, TimeoutError):
+                continue
+            if now != broker:
+                raise OtherBroker(f"Kafka at {self.settings.kafka} is another cluster now: {now}, it was {broker}")
+
+    async def _watch(self, app: faust.App) -> None:
+        """Faust may crash on its own account."""
+        while not app.should_stop:  # noqa: ASYNC110 - Faust offers no event for both ways of stopping
+            await asyncio.sleep(0.2)
+        raise RuntimeError("Faust stopped") from app.crash_reason
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self.fail(task.exception() or RuntimeError(f"{task.get_name()} ended"))
+
+
+async def work(settings: WorkerSettings) -> int:
+    """Run a worker until a signal ends it."""
+    worker = Worker(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.end)
+    return await worker.run()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for noisy in ("faust", "mode", "aiokafka"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        settings = load(arguments)
+    except SettingsError as error:
+        print(f"runtide worker: {error}", file=sys.stderr)
+        return 2
+    gc.set_threshold(50_000, 20, 100)  # a message decodes to thousands of objects without a cycle among them
+    return uvloop.run(work(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Tiers follow the points about once a second, in the background: recomputed from the raw points, never added to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from runtide_storage.errors import Unreachable
+from runtide_storage.writer import Touched
+from runtide_workers.sink import Stored
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 1.0
+INTERVAL_MAX_S = 15.0
+REST = 3.0  # times as long as the last rollup took: it may have a quarter of the time
+RUNS_MAX = 500  # in one statement
+
+
+class RollupStorage(Protocol):
+    """The part of `Writer` that is needed here. Blocking."""
+
+    def rollup(self, touched: Sequence[Touched], several_attempts: set[int]) -> None: ...
+    def stale_rollups(self) -> Sequence[Touched]: ...
+
+
+class Rollup:
+    """Collects what was touched and recomputes its buckets."""
+
+    def __init__(self, storage: RollupStorage) -> None:
+        self._storage = storage
+        self._touched: dict[int, tuple[int, int]] = {}
+        self._relaunched: set[int] = set()
+        self._one_at_a_time = asyncio.Lock()
+        self.seconds = 0.0  # spent so far
+        self.failed = 0
+
+    @property
+    def pending(self) -> int:
+        """Runs whose tiers are behind their points."""
+        return len(self._touched)
+
+    def note(self, stored: Stored) -> None:
+        """A batch was stored."""
+        for run, (low, high) in stored.touched.items():
+            self._touch(run, low, high)
+        self._relaunched |= stored.relaunched
+
+    async def repair(self) -> None:
+        """Take up what an earlier worker stored but did not roll up. Raises `Unreachable`."""
+        stale = await asyncio.to_thread(self._storage.stale_rollups)
+        for touched in stale:
+            self._touch(touched.run, touched.lo_step, touched.hi_step)
+        self._relaunched.update(touched.run for touched in stale)  # which of them were relaunched is not known here
+        if stale:
+            log.info("rolling up %d runs that an earlier worker left behind", len(stale))
+
+    async def run(self) -> None:
+        """For ever."""
+        interval_s = INTERVAL_S
+        while True:
+            await asyncio.sleep(interval_s)
+            started = time.monotonic()
+            try:
+                await self.flush()
+            except Unreachable:  # the sink says so; here it only means later
+                self.failed += 1
+            interval_s = min(max(INTERVAL_S, REST * (time.monotonic() - started)), INTERVAL_MAX_S)
+
+    async def flush(self) -> None:
+        """Roll up all that is touched. Raises `Unreachable`; nothing is forgotten then."""
+        async with self._one_at_a_time:
+            while self._touched:
+                runs = list(self._touched)[:RUNS_MAX]
+                taken = {run: self._touched.pop(run) for run in runs}
+                relaunched = self._relaunched.intersection(runs)
+                started = time.monotonic()
+                try:
+                    touched = [Touched(run, low, high) for run, (low, high) in taken.items()]
+                    await asyncio.to_thread(self._storage.rollup, touched, relaunched)
+                except BaseException:
+                    for run, (low, high) in taken.items():
+                        self._touch(run, low, high)
+                    raise
+                finally:
+                    self.seconds += time.monotonic() - started
+                self._relaunched -= relaunched.difference(self._touched)
+
+    def _touch(self, run: int, low: int, high: int) -> None:
+        known = self._touched.get(run, (low, high))
+        self._touched[run] = (min(low, known[0]), max(high, known[1]))

@@ -1,0 +1,150 @@
+"""Faust, set up so that nothing is lost, and the one agent that feeds the sink.
+
+Each choice here answers a defect that was reproduced (docs/decisions): by default Faust acknowledges what a failing
+agent held, and commits past messages that were not acknowledged in order. What is safe: one agent, concurrency 1,
+`noack_take`, acknowledgements in order and only after the batch is stored, and no recovery inside the process: it ends,
+and is restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faust
+import mode
+
+from runtide.events import EVENTS_TOPIC
+from runtide_workers.delivery import Closing, Delivery, by_size
+from runtide_workers.envelope import Message
+from runtide_workers.health import Meter, Partition
+from runtide_workers.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+APP_ID = "runtide-sink"  # the consumer group, whose committed offsets tell shippers what is stored
+CONSUMER_FETCH_BYTES = 9 << 20  # at least the largest message
+
+
+def build(
+    settings: WorkerSettings,
+    delivery: Delivery,
+    meter: Meter,
+    datadir: Path,
+    *,
+    on_assigned: Callable[[], None],
+    on_failed: Callable[[BaseException], None],
+) -> faust.App:
+    """The app, not started. `on_failed` is told of what the worker can't go on after; nothing is acknowledged then."""
+    app = faust.App(
+        APP_ID,
+        broker=[f"kafka://{server.strip()}" for server in settings.kafka.split(",")],
+        broker_credentials=_credentials(settings.kafka_options),
+        datadir=str(datadir),
+        value_serializer="raw",
+        key_serializer="raw",
+        agent_supervisor=mode.CrashingSupervisor,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=settings.buffer_messages,
+        broker_max_poll_records=settings.poll_messages,
+        broker_commit_interval=1.0,
+        broker_commit_every=1000,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.heartbeat_s,
+        broker_rebalance_timeout=30.0,
+        broker_request_timeout=max(30.0, settings.session_timeout_s),
+        broker_max_poll_interval=600.0,
+        consumer_max_fetch_size=CONSUMER_FETCH_BYTES,
+        consumer_auto_offset_reset="earliest",
+        producer_request_timeout=30.0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+    )
+    topic = app.topic(EVENTS_TOPIC, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
+
+    async def store(stream: Any) -> None:
+        try:
+            async for events in stream.noack_take(settings.take_messages, within=settings.take_within_s):
+                taken = [_message(event.message) for event in events]
+                done = 0
+                for batch in by_size(taken):
+                    await delivery.store(batch)
+                    for event in events[done : done + len(batch)]:
+                        await stream.ack(event)
+                    done += len(batch)
+                    await app.consumer.commit()  # at once: `Run.finish` may be waiting for it
+        except Closing:
+            pass
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it must not reach Faust
+            on_failed(error)
+        await asyncio.Event().wait()  # until the app is stopped: leaving would let Faust acknowledge and go on
+
+    app.agent(topic, name="sink", concurrency=1)(store)
+
+    async def assigned(*arguments: Any, **_: Any) -> None:
+        places: set[Any] = arguments[-1]
+        meter.own({(place.topic, place.partition) for place in places if place.topic == EVENTS_TOPIC})
+        log.info("partitions: %s", ", ".join(map(str, sorted(number for _, number in meter.assigned))) or "none")
+        on_assigned()
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        on_assigned()
+
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_partitions_revoked.connect(revoked, weak=False)
+    meter.highwater = lambda place: _highwater(app, place)
+    return app
+
+
+async def learn_positions(app: faust.App, meter: Meter) -> None:
+    """Where partitions stand of which nothing was stored yet, so that an idle one counts as up to date."""
+    for place in meter.assigned - meter.next_offset.keys():
+        position = await asyncio.wait_for(app.consumer.position(faust.types.TP(*place)), 5.0)
+        if position is not None and place in meter.assigned:
+            meter.next_offset.setdefault(place, position)
+
+
+def _highwater(app: faust.App, place: Partition) -> int | None:
+    """From the fetch responses: the only end of a partition that every broker tells right."""
+    try:
+        end: int | None = app.consumer.highwater(faust.types.TP(*place))
+    except Exception:  # noqa: BLE001 - the partition was just taken away, or the consumer is not started
+        return None
+    return end
+
+
+def _message(message: Any) -> Message:
+    headers = message.headers or ()
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    return Message(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp_ms=int(message.timestamp * 1000),
+        key=message.key,
+        value=message.value,
+        headers=[(name, value) for name, value in pairs],
+    )
+
+
+def _credentials(options: Any) -> Any:
+    """aiokafka's options as Faust wants them."""
+    protocol = options.get("security_protocol", "PLAINTEXT")
+    if protocol == "SSL":
+        return faust.SSLCredentials(context=options["ssl_context"])
+    if protocol.startswith("SASL_"):
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=options.get("ssl_context"),
+        )
+    return None

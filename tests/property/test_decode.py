@@ -1,0 +1,121 @@
+"""Decoding gives back exactly what was encoded, and no bytes make it raise."""
+
+import json
+import struct
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtide_storage.ids import key_id
+from runtide_workers.decode import Part, decode, decode_parts
+from runtide_workers.envelope import Message, open_envelope
+from runtide_workers.records import dead_letter_rows, records
+from runtide_workers.shapes import Shapes
+
+HEADER = {"runtide": 1, "project": "p", "run": "r", "writer": "w", "seq": 0, "start": 1}
+Line = tuple[int, int, dict[str, float]]
+WORDS: dict[float, str] = {float("inf"): "Infinity", float("-inf"): "-Infinity"}
+
+names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=20)
+values = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-(2**63), 2**64 - 1)
+steps = st.integers(-(2**63), 2**63 - 1)
+times = st.integers(1, 2**63 - 1)
+metric_lines = st.tuples(times, steps, st.dictionaries(names, values, max_size=6))
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+odd_lines = st.dictionaries(st.sampled_from(["t", "s", "m", "e", "d", "x"]), json_values | times | steps, max_size=6)
+
+
+def message(lines: list[bytes], first: int = 0, count: int | None = None) -> Message:
+    headers = {"runtide-v": "1", "run": "r", "writer": "w", "first": str(first), "count": str(count or len(lines))}
+    value = b"\n".join([json.dumps(HEADER).encode(), *lines]) + b"\n"
+    return Message("t", 0, 0, 0, b"r", value, [(name, text.encode()) for name, text in headers.items()])
+
+
+def encode(t: int, step: int, metrics: dict[str, float]) -> bytes:
+    written = {name: "NaN" if value != value else WORDS.get(value, value) for name, value in metrics.items()}
+    return json.dumps({"t": t, "s": step, "m": written}, allow_nan=False).encode()
+
+
+def bits(value: float) -> bytes:
+    return b"nan" if value != value else struct.pack(">d", value)
+
+
+def rows(decoded: Any) -> list[tuple[Any, ...]]:
+    columns = [decoded.points[name].tolist() for name in ("seq", "ts", "step", "key")]
+    return list(zip(*columns, map(bits, decoded.points["value"].tolist()), strict=True))
+
+
+@given(st.lists(metric_lines, min_size=1, max_size=8), st.integers(0, 2**62))
+def test_every_value_comes_back_to_the_bit(lines: list[Line], first: int) -> None:
+    decoded = decode([message([encode(*line) for line in lines], first)])
+    assert decoded.dead == []
+    assert rows(decoded) == [
+        (seq, t // 1_000_000, step, key_id(name), bits(float(value)))
+        for seq, (t, step, metrics) in enumerate(lines, first)
+        for name, value in metrics.items()
+    ]
+
+
+@given(st.lists(st.binary(max_size=60).map(lambda raw: raw.replace(b"\n", b" ")), min_size=1, max_size=6))
+def test_any_bytes_are_dead_letters_and_harm_no_neighbour(junk: list[bytes]) -> None:
+    good = encode(1_000_000, 5, {"loss": 0.5})
+    decoded = decode([message([good, *junk, good])])
+    assert [row for row in rows(decoded) if row[0] in (0, len(junk) + 1)] == [
+        (0, 1, 5, key_id("loss"), bits(0.5)),
+        (len(junk) + 1, 1, 5, key_id("loss"), bits(0.5)),
+    ]
+    assert {letter.line for letter in decoded.dead} <= set(range(1, len(junk) + 1))
+
+
+@settings(max_examples=300)
+@given(st.lists(odd_lines, min_size=1, max_size=6))
+def test_fast_and_strict_path_agree(lines: list[dict[str, Any]]) -> None:
+    """One message of all lines gives what one message per line gives, and every line is stored, dead, or both."""
+    raw = [json.dumps(line).encode() for line in lines]
+    together = decode([message(raw)])
+    alone = [decode([message([line], seq)]) for seq, line in enumerate(raw)]
+    assert sorted(rows(together), key=str) == sorted([row for one in alone for row in rows(one)], key=str)
+    assert [(event.seq, event.kind) for event in together.events] == [
+        (event.seq, event.kind) for one in alone for event in one.events
+    ]
+    assert sorted((letter.line, letter.reason) for letter in together.dead) == sorted(
+        (seq, letter.reason) for seq, one in enumerate(alone) for letter in one.dead
+    )
+    made = records(together)
+    dead_letter_rows([*together.dead, *made.dead], "broker")
+
+
+@given(
+    st.binary(max_size=200) | st.none(),
+    st.dictionaries(st.sampled_from(["runtide-v", "run", "writer", "first", "count", "x"]), st.binary(max_size=20)),
+)
+def test_any_message_is_stored_or_dead(value: bytes | None, headers: dict[str, bytes]) -> None:
+    decoded = decode([Message("t", 0, 0, 0, None, value, list(headers.items()))])
+    assert [letter.line for letter in decoded.dead] == [-1]
+    dead_letter_rows(decoded.dead, "broker")
+
+
+@given(st.lists(metric_lines, min_size=1, max_size=6), st.data())
+def test_wanted_ranges_are_taken_and_nothing_else(lines: list[Line], data: st.DataObject) -> None:
+    raw = [encode(*line) for line in lines]
+    cut = data.draw(st.integers(0, len(lines)))
+    until = data.draw(st.integers(cut, len(lines)))
+    envelope = open_envelope(message(raw, first=100))
+    wanted = [(100, 100 + cut), (100 + until, 100 + len(lines))]
+    decoded = decode_parts([Part(envelope, 3, [part for part in wanted if part[0] < part[1]])], Shapes())
+    everything = rows(decode([message(raw, first=100)]))
+    assert rows(decoded) == [row for row in everything if not 100 + cut <= row[0] < 100 + until]
+    assert set(decoded.points["attempt"].tolist()) <= {3}
+
+
+@given(st.lists(metric_lines, min_size=1, max_size=6), st.integers(1, 5))
+def test_batching_makes_no_difference(lines: list[Line], size: int) -> None:
+    messages = [message([encode(*line)], first=seq) for seq, line in enumerate(lines)]
+    shapes = Shapes()
+    cut = [decode(messages[at : at + size], shapes) for at in range(0, len(messages), size)]
+    assert [row for one in cut for row in rows(one)] == rows(decode(messages))
