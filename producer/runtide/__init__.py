@@ -1,0 +1,115 @@
+"""Runtide: experiment metrics for machine-learning training. Log and forget, know within seconds, ask anything.
+
+import runtide
+
+run = runtide.init(project="digits", config={"lr": 1e-3})
+for batch in batches:
+    run.log({"train/loss": loss})
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from runtide._run import Run
+from runtide.errors import ContractError, RuntideError, SettingsError
+from runtide.settings import Settings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ContractError",
+    "Run",
+    "RuntideError",
+    "Settings",
+    "SettingsError",
+    "alert",
+    "config",
+    "define_metric",
+    "finish",
+    "init",
+    "log",
+    "run",
+    "summary",
+]
+
+run: Run | None = None  # the current run: the last one that `init` gave
+
+if TYPE_CHECKING:
+    from runtide.mapping import Config
+
+    config: Config
+    summary: Config
+
+
+def init(
+    project: str | None = None,
+    *,
+    name: str | None = None,
+    id: str | None = None,  # noqa: A002 - wandb's word
+    group: str | None = None,
+    job_type: str | None = None,
+    config: Any = None,
+    tags: Iterable[str] | None = None,
+    notes: str | None = None,
+    dir: str | os.PathLike[str] | None = None,  # noqa: A002
+    mode: str | None = None,
+    resume: str | bool | None = "allow",
+    settings: Mapping[str, Any] | Settings | None = None,
+) -> Run:
+    """Begin a run, or go on with one. Needs no network and takes milliseconds.
+
+    `id`: go on with this run (or begin it) as its next attempt, or join it if it is going on. `config`: a mapping,
+    dataclass or argparse.Namespace. `mode`: "online", "offline" (journal only, `runtide sync` later) or "disabled".
+    `resume`: "allow"; "must": an id has to be given, here or as RUNTIDE_RUN_ID; "never": if this host's journals know
+    the id already, the run gets a new one. Nobody asks the server: an id that only the server knows is gone on with.
+
+    A run that this process still has is finished first. Project and id are made valid if they are not, with a warning.
+    Raises `SettingsError` for a setting that can't be used, and nothing else; the run that it returns never raises.
+    """
+    from runtide import starting
+
+    return starting.start(
+        {"project": project, "run_id": id, "group": group, "tags": tags, "dir": dir, "mode": mode, "resume": resume},
+        settings,
+        name=name,
+        job_type=job_type,
+        notes=notes,
+        config=config,
+    )
+
+
+def log(data: Mapping[str, Any], step: int | None = None, commit: bool | None = None, timestamp: Any = None) -> None:
+    """`Run.log` of the current run."""
+    _current().log(data, step, commit, timestamp)
+
+
+def define_metric(name: str, **meaning: Any) -> None:
+    """`Run.define_metric` of the current run."""
+    _current().define_metric(name, **meaning)
+
+
+def alert(title: str, text: str = "", level: str = "WARN", wait_duration: float = 60) -> None:
+    """`Run.alert` of the current run."""
+    _current().alert(title, text, level, wait_duration)
+
+
+def finish(exit_code: int | None = None, timeout: float = 5.0) -> None:
+    """`Run.finish` of the current run, if there is one."""
+    if run is not None:
+        run.finish(exit_code, timeout)
+
+
+def _current() -> Run:
+    if run is None:
+        raise RuntideError("there is no run yet: call runtide.init() first")
+    return run
+
+
+def __getattr__(name: str) -> Any:
+    """`runtide.config` and `runtide.summary` are those of the current run."""
+    if name in ("config", "summary"):
+        return getattr(_current(), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

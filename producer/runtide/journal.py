@@ -12,18 +12,17 @@ A line is safe once `append` has returned: it is in the kernel's page cache, whi
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from os import write as _write
 
-from runtide.events import JOURNAL_SUFFIX, Header, parse_segment_name, segment_name
+from runtide.events import Header, segment_name
 from runtide.refusals import Refusals
+from runtide.run_directory import RunDirectory, any_writer_lives, take_lock
 
 REOPEN_INTERVAL_S = 10.0  # between attempts to open a journal that could not be opened
-RUN_LOCK_WAIT_S = 0.020  # for the other ranks of a launch: each holds it for well under 1 ms
-RUN_LOCK_PAUSE_S = 0.001
 STRETCH_BYTES = 1 << 20  # how much longer a segment gets when the next one can't be made
 WAITING_LINES_MAX = 10_000  # lines logged by signal handlers while a segment is turned over
 
@@ -45,7 +44,6 @@ class Journal:
     __slots__ = (
         "_busy",
         "_first_lines",
-        "_full",
         "_limit",
         "_make_header",
         "_parked_fd",
@@ -58,6 +56,7 @@ class Journal:
         "closed",
         "directory",
         "fd",
+        "full",
         "header",
         "lines",
         "size",
@@ -79,6 +78,7 @@ class Journal:
         self.lines = 0  # also the next line's seq
         self.size = 0  # of the current segment, in bytes
         self.closed = False
+        self.full = False  # all journals together are too large: lines are refused
         self._make_header = make_header
         self._first_lines = first_lines
         self._refusals = refusals
@@ -86,7 +86,6 @@ class Journal:
         self._segment_bytes = segment_bytes
         self._used_max = journal_bytes_max
         self._limit = segment_bytes
-        self._full = False
         self._parked_fd = -1
         self._reopen_at = 0.0
         self._busy = False
@@ -110,7 +109,7 @@ class Journal:
         """Open the first segment now. False: it can't be, which is counted and tried again now and then."""
         self._reopen_at = time.monotonic() + REOPEN_INTERVAL_S
         try:
-            with _RunDirectory(self.directory) as names:
+            with RunDirectory(self.directory) as names:
                 join = any_writer_lives(self.directory, names)
                 header = self._make_header(join)
                 fd, size = _new_segment(self.directory, header, 0)
@@ -130,7 +129,7 @@ class Journal:
         if room <= 0:
             self._park()
         else:
-            self._full = False
+            self.full = False
             if self._parked_fd >= 0:
                 self.fd, self._parked_fd = self._parked_fd, -1
             self._limit = min(self._segment_bytes, self.size + room)
@@ -175,18 +174,22 @@ class Journal:
         return stored
 
     def _append_again(self, line: bytes, error: int) -> bool:
-        if self.fd < 0 and not self._full:
+        if self.fd < 0 and not self.full:
             if self.header is None and time.monotonic() >= self._reopen_at and self.open():
                 return self._append_once(line)
             self._refusals.add("lines lost: no journal", f"{self.directory} can't be written")
             return False
-        if self._full:
-            self._refusals.add("lines lost: journal full", f"{self._used_max} bytes wait for delivery in {self.directory}")
+        if self.full:
+            self._refusals.add(
+                "lines lost: journal full", f"{self._used_max} bytes wait for delivery in {self.directory}"
+            )
             return False
         # A file size limit (ulimit -f) is no reason to lose anything as long as a new file can be begun.
         if error == errno.EFBIG and self._turn_over():
             return self._append_once(line)
-        self._refusals.add(_LOST.get(error, f"lines lost: {os.strerror(error)}"), f"in {self.directory}; training goes on")
+        self._refusals.add(
+            _LOST.get(error, f"lines lost: {os.strerror(error)}"), f"in {self.directory}; training goes on"
+        )
         return False
 
     def _append_once(self, line: bytes) -> bool:
@@ -233,7 +236,7 @@ class Journal:
 
     def _park(self) -> None:
         """Stop writing until `note_usage` brings good news. The segment stays open and locked."""
-        self._full = True
+        self.full = True
         if self.fd >= 0:
             self._parked_fd, self.fd = self.fd, -1
 
@@ -243,7 +246,7 @@ class Journal:
         if header is None or self.lines == header.seq:
             return False
         old, self.fd = self.fd, -1  # so that a signal handler's line waits instead of slipping into the old segment
-        header = _with_seq(header, self.lines)
+        header = replace(header, seq=self.lines)
         try:
             self.fd, self.size = _new_segment(self.directory, header, self._segment + 1)
         except OSError:
@@ -259,106 +262,6 @@ class Journal:
         return True
 
 
-class _RunDirectory:
-    """The run's directory, made if need be, locked against other writers that begin. Gives its names.
-
-    The lock is on the directory itself, so nothing is left behind; the shipper may delete an empty directory any time.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._fd = -1
-
-    def __enter__(self) -> list[str]:
-        deadline = time.monotonic() + RUN_LOCK_WAIT_S
-        while True:
-            os.makedirs(self._path, mode=0o700, exist_ok=True)
-            try:
-                self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                locked = _lock(self._fd)
-                if locked and os.stat(self._path).st_ino == os.fstat(self._fd).st_ino:
-                    break
-            except FileNotFoundError:  # deleted in between
-                locked = False
-            if time.monotonic() >= deadline:
-                break  # begin all the same: at worst `join` is wrong
-            self._close()
-            time.sleep(RUN_LOCK_PAUSE_S)
-        try:
-            return os.listdir(self._path)
-        except OSError:
-            return []
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
-def lock_is_free(path: str | os.PathLike[str]) -> bool:
-    """True: the writer of this segment is gone for good, or has turned it over. False also where one can't know."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return True
-
-
-def writer_is_gone(path: str | os.PathLike[str]) -> bool:
-    """True if the writer whose newest segment was `path` no longer lives.
-
-    A turned-over segment's lock is free as well; but then the next one is already there.
-    """
-    if not lock_is_free(path):
-        return False
-    directory, name = os.path.split(os.fspath(path))
-    parsed = parse_segment_name(name)
-    return parsed is not None and not os.path.exists(os.path.join(directory, segment_name(parsed[0], parsed[1] + 1)))
-
-
-def any_writer_lives(directory: str, names: list[str]) -> bool:
-    """Is another process, or another run of this one, writing to this run right now?"""
-    newest: dict[str, int] = {}
-    for name in names:
-        parsed = parse_segment_name(name)
-        if parsed is not None:
-            newest[parsed[0]] = max(parsed[1], newest.get(parsed[0], 0))
-    return any(_is_held(os.path.join(directory, segment_name(*item))) for item in newest.items())
-
-
-def usage_bytes(root: str) -> int:
-    """What all journals under `root` hold. Never raises."""
-    total = 0
-    try:
-        with os.scandir(root) as runs:
-            for run in runs:
-                if not run.is_dir(follow_symlinks=False):
-                    continue
-                with os.scandir(run.path) as files:
-                    total += sum(file.stat().st_size for file in files if file.name.endswith(JOURNAL_SUFFIX))
-    except OSError:  # something was deleted meanwhile, which is good news
-        pass
-    return total
-
-
-def _is_held(path: str) -> bool:
-    for attempt in range(3):
-        if lock_is_free(path) or not os.path.exists(path):
-            return False
-        if attempt < 2:  # the shipper takes a lock for a moment to see whether the writer lives
-            time.sleep(RUN_LOCK_PAUSE_S)
-    return True
-
-
 def _new_segment(directory: str, header: Header, segment: int) -> tuple[int, int]:
     """A new segment's descriptor and size, locked and with its header. Raises `OSError` and leaves nothing behind."""
     name = segment_name(header.writer, segment)
@@ -370,7 +273,7 @@ def _new_segment(directory: str, header: Header, segment: int) -> tuple[int, int
         os.makedirs(directory, mode=0o700, exist_ok=True)
         fd = os.open(draft, flags, 0o600)
     try:
-        _lock(fd)
+        take_lock(fd)
         line = header.encode()
         if _write(fd, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -383,23 +286,6 @@ def _new_segment(directory: str, header: Header, segment: int) -> tuple[int, int
             pass
         raise
     return fd, len(line)
-
-
-def _lock(fd: int) -> bool:
-    """Try to lock. True also where the file system has no locks: it is the best there is."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _with_seq(header: Header, seq: int) -> Header:
-    from dataclasses import replace
-
-    return replace(header, seq=seq)
 
 
 def _text(error: OSError) -> str:

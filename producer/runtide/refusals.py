@@ -14,7 +14,7 @@ OTHER_REASON = "other reasons"
 
 
 class Refusals:
-    """Counts per reason. Safe to call from any thread: dict operations are atomic, and a lost count would be harmless."""
+    """Counts per reason. For any thread: dict operations are atomic, and a count lost in a race is harmless."""
 
     def __init__(self, run_name: str = "") -> None:
         self.run_name = run_name
@@ -24,7 +24,7 @@ class Refusals:
         self._warned_at: dict[str, float] = {}
 
     def add(self, reason: str, detail: str = "", count: int = 1) -> None:
-        """Count lost or refused things (0: only a condition to tell). `reason` groups, `detail` is shown with a warning."""
+        """Count lost or refused things (0: just a condition to tell). `reason` groups, `detail` is for the warning."""
         if reason not in self._unwarned and len(self._unwarned) >= REASONS_MAX:
             reason = OTHER_REASON
         self.total += count
