@@ -1,8 +1,8 @@
 """Journal lines to columns. Pure: the same messages give the same rows, whatever the clock or the database say.
 
 The normal line is decoded by C code only (orjson, map, chain, numpy): about 120 ns per point where a line has 100 of
-them, 750 ns where it has one. Anything unusual (an event, a bad line) sends that line, or at worst that message, down the
-strict path, which looks at every value and says what is wrong with it.
+them, 750 ns where it has one. Anything unusual (an event, a bad line) sends that line, or at worst that message, down
+the strict path, which looks at every value and says what is wrong with it.
 """
 
 from __future__ import annotations

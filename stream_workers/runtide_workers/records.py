@@ -138,7 +138,7 @@ def _definition_row(run: int, event: Event) -> Row:
 
 
 def alert_row(event: Event) -> Row:
-    """The alert that a training process raised by itself. Its id is made of the event's identity: a replay is the same."""
+    """The alert that a training process raised itself. Its id is made of the event's identity: a replay is the same."""
     data, envelope = event.data, event.envelope
     identity = f"{envelope.header.project}/{envelope.header.run}/{envelope.header.writer}/{event.seq}"
     wait_s = data.get("wait_duration")

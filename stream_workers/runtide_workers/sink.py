@@ -1,8 +1,8 @@
 """One batch of messages into storage, in the order that makes every crash harmless.
 
 Rows first, the topics next, then the note of what is stored (`ingest_progress`), then, by the caller, Kafka's
-acknowledgement. A worker that dies anywhere in between does the rest again: lines noted as stored are skipped, rows that were
-written before the note are written again and collapse by identity (docs/decisions).
+acknowledgement. A worker that dies in between does the rest again: lines noted as stored are skipped, rows that
+were written before the note are written again and collapse by identity (docs/decisions).
 
 Nothing here waits or retries: `Unreachable` leaves everything as it was, and `store` can be called again.
 """

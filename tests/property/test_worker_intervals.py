@@ -53,7 +53,7 @@ def test_nothing_is_missing_after_an_add(added: list[Range], one: Range) -> None
 @given(st.lists(ranges), st.integers(0, 75))
 def test_around_finds_the_interval_of_a_number(added: list[Range], number: int) -> None:
     intervals = Intervals(added)
-    if number in numbers(added: list[Range]) -> None:
+    if number in numbers(added):
         first, after = intervals.around(number)
         assert (first, after) in list(intervals) and first <= number < after
     else:
