@@ -35,7 +35,8 @@ _ENVIRONMENT_NAMES = frozenset(
 )  # fmt: skip
 _ENVIRONMENT_PREFIXES = (
     "CUDA_", "CUDNN_", "FSDP_", "HIP_", "JAX_", "KMP_", "MKL_", "NCCL_", "NVIDIA_", "OMP_", "OPENBLAS_", "PBS_",
-    "PYTORCH_", "ROCR_", "SLURM_", "TF_CPP_", "TF_DETERMINISTIC", "TF_ENABLE_", "TF_FORCE_", "TF_GPU_", "TF_XLA_", "TORCH_", "TORCHELASTIC_", "TPU_",
+    "PYTORCH_", "ROCR_", "SLURM_", "TF_CPP_", "TF_DETERMINISTIC", "TF_ENABLE_", "TF_FORCE_", "TF_GPU_", "TF_XLA_",
+    "TORCH_", "TORCHELASTIC_", "TPU_",
 )  # fmt: skip
 _NETWORK_DISKS = frozenset(("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "afs"))
 
