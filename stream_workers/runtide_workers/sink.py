@@ -225,6 +225,8 @@ def _writer_row(pair: Pair, header: Header, attempt: int) -> Row:
         "run": pair[0],
         "writer": pair[1],
         "writer_id": header.writer,
+        "project": header.project,
+        "run_id": header.run,
         "attempt": attempt,
         "rank": header.rank,
         "host": header.host[:HOST_CHARS_MAX],

@@ -10,10 +10,10 @@ CREATE TABLE IF NOT EXISTS runs (
     host String, version UInt64
 ) ENGINE = ReplacingMergeTree(version) ORDER BY run;
 
--- One process's stream of lines, and the attempt that it was counted into.
+-- One process's stream of lines, and the attempt that it was counted into. The first place where a run is named.
 CREATE TABLE IF NOT EXISTS writers (
-    run UInt64, writer UInt64, writer_id String, attempt UInt16, `rank` UInt32,
-    host String, pid UInt32, started_at DateTime64(3, 'UTC')
+    run UInt64, writer UInt64, project LowCardinality(String), run_id String, writer_id String,
+    attempt UInt16, `rank` UInt32, host String, pid UInt32, started_at DateTime64(3, 'UTC')
 ) ENGINE = ReplacingMergeTree ORDER BY (run, writer);
 
 -- Which lines of a writer are stored: half-open intervals [first, next) of seq. Written after the rows they speak of.
@@ -56,6 +56,11 @@ CREATE TABLE IF NOT EXISTS tiers (
     first Float64, first_step Int64, last Float64, last_step Int64,
     first_ts DateTime64(3, 'UTC'), last_ts DateTime64(3, 'UTC'), version UInt64
 ) ENGINE = ReplacingMergeTree(version) ORDER BY (run, key, bucket);
+
+-- Of runs with several attempts: where each attempt begins, per metric. From there on it supersedes the earlier ones.
+CREATE TABLE IF NOT EXISTS attempt_starts (
+    run UInt64, key UInt64, attempt UInt16, first_step SimpleAggregateFunction(min, Int64)
+) ENGINE = AggregatingMergeTree ORDER BY (run, key, attempt);
 
 CREATE TABLE IF NOT EXISTS alerts (
     id String, run UInt64, ts DateTime64(3, 'UTC'), kind LowCardinality(String), severity LowCardinality(String),
