@@ -57,7 +57,7 @@ def text(value: str, *, assignments: bool = False) -> str:
         value = _URL_CREDENTIALS.sub(rf"\g<scheme>{HIDDEN}@", value)
         value = _URL_QUERY.sub(rf"\g<name>{HIDDEN}", value)
     if "PRIVATE KEY" in value:
-        value = _PRIVATE_KEY.sub(rf"-----BEGIN \g<kind>-----{HIDDEN}", value)
+        value = _PRIVATE_KEY.sub(HIDDEN, value)
     value = _KNOWN.sub(HIDDEN, value)
     value = _BEARER.sub(rf"\g<name>{HIDDEN}", value)
     return _ASSIGNMENT.sub(_hide_assignment, value) if assignments else value
