@@ -52,12 +52,12 @@ def sync(
     wait_s: float | None = 60.0,
     progress: Callable[[SyncReport], None] | None = None,
 ) -> SyncReport:
-    """Send the journals under `directory` to `kafka` and wait until they are confirmed stored, at most `wait_s` seconds.
+    """Send the journals under `directory` to `kafka` and wait until they are confirmed stored, at most `wait_s` s.
 
-    Journals of all targets are sent, those of offline runs only with `include_offline`; `runs` restricts it to these run
-    ids. What a running shipper of this target already delivers is left to it, and waited for. Confirmed journals of
-    processes that have ended are deleted. `progress` is called some times a second. Raises OSError if the directory can't
-    be used; a Kafka that can't be reached is no exception but the report's `error`.
+    Journals of all targets are sent, those of offline runs only with `include_offline`; `runs` restricts it to these
+    run ids. What a running shipper of this target already delivers is left to it, and waited for. Confirmed journals
+    of processes that have ended are deleted. `progress` is called some times a second. Raises OSError if the directory
+    can't be used; a Kafka that can't be reached is no exception but the report's `error`.
     """
     root = os.path.abspath(os.fspath(directory))
     if not os.path.isdir(root):

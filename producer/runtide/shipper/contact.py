@@ -101,11 +101,14 @@ class Contact:
         """A message was delivered: the next failure is a first one."""
         self._failures = 0
 
-    def fail(self, reason: str) -> None:
-        """Something is wrong with Kafka: connect anew after a pause; what was in flight is to be sent again."""
+    def fail(self, reason: str, *, remedied: bool = False) -> None:
+        """Something is wrong with Kafka: connect anew, after a pause unless the cause is remedied.
+
+        What was in flight is to be sent again.
+        """
         self._failures += 1
         self._status.failures += 1
-        self._retry_s = time.monotonic() + backoff_s(self._failures)
+        self._retry_s = time.monotonic() + (0.0 if remedied else backoff_s(self._failures))
         if self.up or self._status.reachable is not False:
             log.warning("Kafka at %s can't be used: %s", self.link.kafka, reason)
         self._note_reachable(reason)

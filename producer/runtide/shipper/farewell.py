@@ -40,7 +40,7 @@ def settle_fate(directory: str, writer: str, newest: int) -> Fate:
         tail = os.pread(fd, LINE_BYTES_MAX, max(facts.st_size - LINE_BYTES_MAX, 0))
         if facts.st_size <= LINE_BYTES_MAX and b"\n" not in tail:
             return Fate.EMPTY
-        if _ended(tail):
+        if _ended(tail) or (_is_bare(tail, facts.st_size) and _ended(_tail_of(directory, writer, newest - 1))):
             return Fate.GONE
         line = encode_event(facts.st_mtime_ns, "end", {"state": "killed"})
         if not tail.endswith(b"\n"):
@@ -53,6 +53,20 @@ def settle_fate(directory: str, writer: str, newest: int) -> Fate:
         return Fate.LIVES
     finally:
         os.close(fd)
+
+
+def _is_bare(tail: bytes, size: int) -> bool:
+    """Is there only the header, because the writer's last words filled the segment before?"""
+    return size == len(tail) and tail.find(b"\n") == len(tail) - 1
+
+
+def _tail_of(directory: str, writer: str, segment: int) -> bytes:
+    try:
+        with open(os.path.join(directory, segment_name(writer, max(segment, 0))), "rb") as file:
+            file.seek(max(os.fstat(file.fileno()).st_size - LINE_BYTES_MAX, 0))
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def _ended(tail: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -39,8 +40,9 @@ class FileLock:
                 raise
         self._fd = fd
         _held.add(self)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, b"%d\n" % os.getpid(), 0)  # for people: the lock itself says all
+        with contextlib.suppress(OSError):  # the disk may be full; and it is for people, the lock itself says all
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         return True
 
     def release(self) -> None:

@@ -230,7 +230,7 @@ class Shipper:
             future = await self._contact.link.send(shipment.run, shipment.writer, message)
         except MessageSizeTooLargeError as error:
             self._shrink(message)
-            self._contact.fail(str(error))
+            self._contact.fail(str(error), remedied=True)
             return False
         except LinkDown as error:
             self._contact.fail(str(error))
@@ -257,7 +257,7 @@ class Shipper:
                     message = shipment.settle_one(self._acks + 1)
                 except MessageSizeTooLargeError as error:
                     self._shrink(head)
-                    self._contact.fail(str(error))
+                    self._contact.fail(str(error), remedied=True)
                     return
                 except Exception as error:  # noqa: BLE001 - whatever it is, the message is not delivered
                     self._contact.fail(f"{type(error).__name__}: {error}")
@@ -291,7 +291,7 @@ class Shipper:
     def _lose(self, to_confirmed: bool) -> None:
         """What is in flight, or all that isn't confirmed, is to be sent again."""
         for shipment in self.shipments.values():
-            if shipment.in_flight or (to_confirmed and shipment.progress.waits):
+            if shipment.tail.at != shipment.progress.acked or (to_confirmed and shipment.progress.waits):
                 self.status.resent_lines += shipment.rewind(to_confirmed=to_confirmed)
                 shipment.look_s = 0.0
         self._in_flight_bytes = 0

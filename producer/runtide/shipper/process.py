@@ -87,6 +87,7 @@ def _log_to(path: str) -> None:
     """Our own log, bounded. What goes to stderr (a crash of the interpreter) lands in the same file."""
     handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES_MAX, backupCount=1, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.raiseExceptions = False  # a full disk must not fill stderr with tracebacks
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -163,7 +163,8 @@ class Shipment:
     @property
     def complete(self) -> bool:
         """Is the writer gone and every line of its confirmed stored?"""
-        return self.gone and not self.unsettled and not self.has_more
+        all_confirmed = not self.unsettled and self.progress.confirmed.seq >= self.tail.at.seq
+        return self.gone and all_confirmed and not self.has_more
 
     def save(self, now: float, interval_s: float) -> None:
         """Write the state file if the confirmed position has moved and the last time is long ago. Raises OSError."""

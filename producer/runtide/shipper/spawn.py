@@ -46,14 +46,17 @@ def ensure(directory: str | os.PathLike[str], kafka: str, env: Mapping[str, str]
 
 
 def _my_turn(path: str) -> bool:
-    """Of the hundreds of ranks that may ask at the same moment only one starts a shipper."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Of hundreds of ranks that ask at the same moment only one starts a shipper. Writes nothing: disks may be full."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        return True
+    except FileExistsError:
+        pass
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        facts = os.fstat(fd)
-        if facts.st_size and abs(time.time() - facts.st_mtime) < SPAWN_INTERVAL_S:
+        if abs(time.time() - os.fstat(fd).st_mtime) < SPAWN_INTERVAL_S:
             return False
-        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         os.utime(fd)
         return True
     except BlockingIOError:
