@@ -200,6 +200,7 @@ def test_ensure_starts_one_shipper_that_is_nobodys_child(tmp_path: Path, broker:
 def test_a_shipper_in_a_thread_does_the_same(tmp_path: Path, broker: Broker) -> None:
     with Sink(broker.bootstrap) as sink:
         thread = run_in_thread(str(tmp_path), broker.bootstrap)
+        assert run_in_thread(f"{tmp_path}/", broker.bootstrap) is thread
         writer = JournalWriter(tmp_path, "run", "w", broker.bootstrap)
         writer.log_steps(100)
         writer.finish()

@@ -15,9 +15,10 @@ __all__ = ["run_in_thread"]
 
 
 def run_in_thread(directory: str, kafka: str) -> ShipperThread:
-    """Ship from a daemon thread of this process, where child processes are unwelcome. Returns a handle to stop it."""
-    from runtide.shipper.thread import ShipperThread
+    """Ship from a daemon thread of this process, where child processes are unwelcome. Returns a handle to stop it.
 
-    thread = ShipperThread(directory, kafka)
-    thread.start()
-    return thread
+    One thread serves all runs of the process that share the directory and target.
+    """
+    from runtide.shipper.thread import serving
+
+    return serving(directory, kafka)

@@ -16,7 +16,7 @@ from runtide.shipper.farewell import Fate, last_words, settle_fate
 from runtide.shipper.progress import Checkpoint, Progress, load_state, save_state, state_path
 from runtide.shipper.tail import Limits, Message, Position, Tail
 
-LOOK_AGAIN_S_MAX = 1.0  # a writer that has been quiet for 20 s or more is looked at this often
+LOOK_AGAIN_S_MAX = 0.5  # a writer that has been quiet for 10 s or more is looked at this often
 QUIET_BEFORE_FATE_S = 1.0
 FATE_AGAIN_S_MAX = 5.0
 

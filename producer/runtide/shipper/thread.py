@@ -15,6 +15,8 @@ from runtide.shipper.spawn import path_of
 log = logging.getLogger("runtide.shipper")
 log.addHandler(logging.NullHandler())
 
+_serving: dict[tuple[int, str, str], ShipperThread] = {}  # by process: a forked child has no thread
+
 LOCK_AGAIN_S = 2.0  # another process's thread may have the lock, and may die
 _PROBE_PATIENCE_S = 0.1
 
@@ -72,3 +74,15 @@ class ShipperThread:
                 await serve(shipper, lock)
         finally:
             self._stop_shipper = lambda: None
+
+
+def serving(directory: str, kafka: str) -> ShipperThread:
+    """The thread of this process for a directory and target, started if need be."""
+    key = (os.getpid(), os.path.abspath(directory), kafka)
+    known = _serving.get(key)
+    if known is not None and known.is_alive():
+        return known
+    thread = ShipperThread(directory, kafka)  # should two callers race, the second thread finds the lock taken
+    _serving[key] = thread
+    thread.start()
+    return thread
