@@ -48,13 +48,16 @@ CREATE TABLE IF NOT EXISTS points (
     attempt UInt16 CODEC(ZSTD(1)), writer UInt64 CODEC(ZSTD(1)), seq UInt64 CODEC(DoubleDelta, ZSTD(1))
 ) ENGINE = ReplacingMergeTree ORDER BY (run, key, step, writer, seq) PRIMARY KEY (run, key, step);
 
--- Buckets of 1,024 steps, always recomputed from the raw points of the bucket, never added to.
+-- Buckets of 1,024 steps, always recomputed from the raw points of the bucket, never added to. All but `stored` speak of
+-- the current points: those that no later attempt superseded. min, max and sum are of the finite ones.
 CREATE TABLE IF NOT EXISTS tiers (
-    run UInt64, key UInt64, bucket Int64,
+    run UInt64, key UInt64, bucket Int64,    -- bucket = floor(step / 1024)
     n UInt64, nonfinite UInt64, sum Float64,
     min Float64, min_step Int64, max Float64, max_step Int64,
     first Float64, first_step Int64, last Float64, last_step Int64,
-    first_ts DateTime64(3, 'UTC'), last_ts DateTime64(3, 'UTC'), version UInt64
+    first_ts DateTime64(3, 'UTC'), last_ts DateTime64(3, 'UTC'),
+    stored UInt64,                           -- points with the superseded ones: to find out what was not rolled up
+    version UInt64                           -- server time of the recomputation, ns
 ) ENGINE = ReplacingMergeTree(version) ORDER BY (run, key, bucket);
 
 -- Of runs with several attempts: where each attempt begins, per metric. From there on it supersedes the earlier ones.

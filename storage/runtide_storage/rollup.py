@@ -1,0 +1,116 @@
+"""Tiers: each metric's points in buckets of 1,024 steps, recomputed from the raw points whenever a bucket is touched.
+
+Nothing is ever added to a bucket, so replays, late points and steps logged again can't corrupt it. A run with several
+attempts needs to know where each attempt begins, per metric: points of earlier attempts from there on don't count any
+more ("the latest attempt wins").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runtide_storage.statements import statements
+
+BUCKET_STEPS = 1024
+STEP_MIN, STEP_MAX = -(2**63), 2**63 - 1
+RUNS_PER_STATEMENT_MAX = 100
+
+# From the packed integers of rollup.sql back to doubles.
+_UNRANK = (
+    "reinterpretAsFloat64(if(bitShiftRight({0}, 127) = 1,"
+    " bitXor(toUInt64(bitShiftRight({0}, 64)), 0x8000000000000000), bitNot(toUInt64(bitShiftRight({0}, 64)))))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Points of `run` with steps within lo_step ... hi_step, both included, were stored."""
+
+    run: int
+    lo_step: int = STEP_MIN
+    hi_step: int = STEP_MAX
+
+
+class Rollup:
+    """Recomputes tiers. `command` runs a statement, `read` a query; both raise errors of `runtide_storage.errors`."""
+
+    def __init__(self, command: Callable[[str], None], read: Callable[..., Sequence[Sequence[Any]]]) -> None:
+        self._command = command
+        self._read = read
+        self._sql = statements("rollup.sql")
+
+    def __call__(self, touched: Iterable[Touched]) -> None:
+        """Recompute the touched buckets. May be called again for the same ones at any time, with the same result."""
+        for some in _chunks(_merge(touched)):
+            several = {run for (run,) in self._read(self._sql["several_attempts"].format(runs=_runs(some)))}
+            if once := [each for each in some if each.run not in several]:
+                self._tiers(once, current="true", limits="")
+            if relaunched := [each for each in some if each.run in several]:
+                self._of_several_attempts(relaunched)
+
+    def stale(self, window_s: int) -> list[Touched]:
+        """Runs whose tiers don't speak of all their points, among those stored to within `window_s` of the newest.
+
+        Copies of a point that ClickHouse has not merged yet make a run look stale; recomputing it does no harm.
+        """
+        return [Touched(run) for (run,) in self._read(self._sql["stale"].format(), {"window_s": window_s})]
+
+    def _of_several_attempts(self, touched: Sequence[Touched]) -> None:
+        """The starts are saved last: a process that dies before finds them lowered once more, and does it all again."""
+        starts = self._starts(touched)
+        lowered = {run: (step, is_first) for run, step, is_first in self._read(self._sql["lowered"].format(**starts))}
+        wider = []
+        for each in touched:
+            step, is_first = lowered.get(each.run, (None, False))
+            if is_first:  # never seen with several attempts: its first attempt's starts are not known either
+                wider.append(Touched(each.run))
+            elif step is not None:  # from there on, what counted may count no more
+                wider.append(Touched(each.run, min(each.lo_step, step), STEP_MAX))
+            else:
+                wider.append(each)
+        starts = self._starts(wider)
+        limits = self._sql["limits"].format(**starts)
+        self._tiers(wider, current="later = 0 OR step < superseded_from", limits=limits)
+        if lowered:
+            self._command(self._sql["save_starts"].format(**starts))
+
+    def _starts(self, touched: Sequence[Touched]) -> dict[str, str]:
+        return {
+            "starts_in_range": self._sql["starts_in_range"].format(ranges=_ranges(touched)),
+            "known_starts": self._sql["known_starts"].format(runs=_runs(touched)),
+        }
+
+    def _tiers(self, touched: Sequence[Touched], current: str, limits: str) -> None:
+        self._command(
+            self._sql["tiers"].format(
+                current=current,
+                limits=limits,
+                ranges=_ranges(touched),
+                unrank_lowest=_UNRANK.format("lowest"),
+                unrank_highest=_UNRANK.format("highest"),
+            )
+        )
+
+
+def _merge(touched: Iterable[Touched]) -> list[Touched]:
+    """One range per run, widened to whole buckets."""
+    ranges: dict[int, tuple[int, int]] = {}
+    for each in touched:
+        low, high = ranges.get(each.run, (each.lo_step, each.hi_step))
+        ranges[each.run] = (min(low, each.lo_step), max(high, each.hi_step))
+    return [Touched(run, low & -BUCKET_STEPS, high | (BUCKET_STEPS - 1)) for run, (low, high) in sorted(ranges.items())]
+
+
+def _runs(touched: Sequence[Touched]) -> str:
+    return ", ".join(f"{each.run:d}" for each in touched)
+
+
+def _ranges(touched: Sequence[Touched]) -> str:
+    return " OR ".join(f"(run = {t.run:d} AND step BETWEEN {t.lo_step:d} AND {t.hi_step:d})" for t in touched)
+
+
+def _chunks(touched: Sequence[Touched]) -> Iterable[Sequence[Touched]]:
+    for start in range(0, len(touched), RUNS_PER_STATEMENT_MAX):
+        yield touched[start : start + RUNS_PER_STATEMENT_MAX]

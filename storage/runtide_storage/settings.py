@@ -1,0 +1,29 @@
+"""Where ClickHouse is: environment, else `stack.json` of a local stack, else the local stack's default address."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Literal
+
+from runtide.settings import home_directory, stack
+
+Role = Literal["writer", "reader", "analyst"]
+
+DEFAULT_URL = "http://127.0.0.1:17701/runtide"
+_ENVIRONMENT = {"reader": "RUNTIDE_CLICKHOUSE_READER", "analyst": "RUNTIDE_CLICKHOUSE_ANALYST"}
+_STACK = {"writer": "clickhouse", "reader": "clickhouse_reader", "analyst": "clickhouse_analyst"}
+
+
+def clickhouse_url(role: Role = "reader", env: Mapping[str, str] | None = None) -> str:
+    """The URL for `role`, with its password.
+
+    RUNTIDE_CLICKHOUSE_READER and RUNTIDE_CLICKHOUSE_ANALYST (optional) and RUNTIDE_CLICKHOUSE (for every role that has
+    none of its own) come before what `runtide up` wrote.
+    """
+    env = os.environ if env is None else env
+    given = env.get(_ENVIRONMENT.get(role, "")) or env.get("RUNTIDE_CLICKHOUSE")
+    if given:
+        return given
+    found = stack(home_directory(env)).get(_STACK[role])
+    return found if isinstance(found, str) else DEFAULT_URL
