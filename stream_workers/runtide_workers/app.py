@@ -101,14 +101,19 @@ class Worker:
         outlet = Outlet(settings.kafka, settings.kafka_options)
         await outlet.start()
         sink = Sink(storage, outlet.publish, broker)
-        rollup = Rollup(background)
+        rollup = Rollup(background, sink.storing)
         delivery = Delivery(sink, meter, rollup.note)
         liveness = Liveness(background, outlet, meter, settings.id)
         datadir = Path(tempfile.mkdtemp(prefix="runtide-worker-"))
-        app = stream.build(settings, delivery, meter, datadir, on_assigned=sink.forget, on_failed=self.fail)
+
+        def assigned() -> None:
+            sink.forget()
+            rollup.repair_later()
+
+        app = stream.build(settings, delivery, meter, datadir, on_assigned=assigned, on_failed=self.fail)
         tasks: list[asyncio.Task[None]] = []
         try:
-            await rollup.repair()
+            await self._until_there("ClickHouse", rollup.repair)
             await app.start()
             log.info("worker %s stores from %s (%s)", settings.id, settings.kafka, broker)
             for task in (

@@ -10,12 +10,13 @@ import orjson
 import xxhash
 
 from runtide.events import name_fault
+from runtide_storage.fold import FOLDED_KINDS
 from runtide_workers.decode import BadLine, DeadLetter, Decoded, Event
 
 Row = dict[str, Any]
 
 SECTIONS = frozenset(("config", "summary", "meta"))
-FOLDED = frozenset(("start", "tags", "finish", "end", "name"))  # what a row of `runs` is made of
+FOLDED = frozenset(FOLDED_KINDS)  # what a row of `runs` is made of
 LEVELS = frozenset(("INFO", "WARN", "ERROR"))
 NOT_KEPT = frozenset(("heartbeat",))  # it has done its work once its line is counted as stored
 DEAD_VALUE_BYTES_MAX = 1 << 20  # in the table; the topic has all of it

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from typing import Protocol
 
 from runtide_storage.errors import Unreachable
-from runtide_storage.writer import Touched
+from runtide_storage.rollup import Touched
 from runtide_workers.sink import Stored
 
 log = logging.getLogger(__name__)
@@ -17,7 +18,8 @@ log = logging.getLogger(__name__)
 INTERVAL_S = 1.0
 INTERVAL_MAX_S = 15.0
 REST = 3.0  # times as long as the last rollup took: it may have a quarter of the time
-RUNS_MAX = 500  # in one statement
+RUNS_MAX = 500  # at a time
+REPAIR_AFTER_S = 20.0
 
 
 class RollupStorage(Protocol):
@@ -30,13 +32,16 @@ class RollupStorage(Protocol):
 class Rollup:
     """Collects what was touched and recomputes its buckets."""
 
-    def __init__(self, storage: RollupStorage) -> None:
+    def __init__(self, storage: RollupStorage, storing: threading.Lock) -> None:
+        """`storing` is held while points are stored: where attempts begin must not move during a rollup."""
         self._storage = storage
+        self._storing = storing
         self._touched: dict[int, tuple[int, int]] = {}
         self._relaunched: set[int] = set()
         self._one_at_a_time = asyncio.Lock()
         self.seconds = 0.0  # spent so far
         self.failed = 0
+        self._repair_at_s: float | None = None
 
     @property
     def pending(self) -> int:
@@ -48,6 +53,10 @@ class Rollup:
         for run, (low, high) in stored.touched.items():
             self._touch(run, low, high)
         self._relaunched |= stored.relaunched
+
+    def repair_later(self) -> None:
+        """Partitions came from another worker, whose last rollup may still be on its way and undo a newer one."""
+        self._repair_at_s = time.monotonic() + REPAIR_AFTER_S
 
     async def repair(self) -> None:
         """Take up what an earlier worker stored but did not roll up. Raises `Unreachable`."""
@@ -65,6 +74,9 @@ class Rollup:
             await asyncio.sleep(interval_s)
             started = time.monotonic()
             try:
+                if self._repair_at_s is not None and started >= self._repair_at_s:
+                    self._repair_at_s = None
+                    await self.repair()
                 await self.flush()
             except Unreachable:  # the sink says so; here it only means later
                 self.failed += 1
@@ -80,7 +92,7 @@ class Rollup:
                 started = time.monotonic()
                 try:
                     touched = [Touched(run, low, high) for run, (low, high) in taken.items()]
-                    await asyncio.to_thread(self._storage.rollup, touched, relaunched)
+                    await asyncio.to_thread(self._roll_up, touched, relaunched)
                 except BaseException:
                     for run, (low, high) in taken.items():
                         self._touch(run, low, high)
@@ -88,6 +100,14 @@ class Rollup:
                 finally:
                     self.seconds += time.monotonic() - started
                 self._relaunched -= relaunched.difference(self._touched)
+
+    def _roll_up(self, touched: Sequence[Touched], relaunched: set[int]) -> None:
+        plain = [each for each in touched if each.run not in relaunched]
+        if plain:
+            self._storage.rollup(plain, set())
+        if relaunched:
+            with self._storing:
+                self._storage.rollup([each for each in touched if each.run in relaunched], relaunched)
 
     def _touch(self, run: int, low: int, high: int) -> None:
         known = self._touched.get(run, (low, high))

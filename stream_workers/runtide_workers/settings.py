@@ -30,8 +30,10 @@ class WorkerSettings:
     take_within_s: float = 0.15  # how long a message waits for company
     buffer_messages: int = 64  # that Faust reads ahead; a message may have 8 MiB
     poll_messages: int = 256
-    session_timeout_s: float = 15.0  # until a dead worker's partitions go to another
-    heartbeat_s: float = 3.0
+    session_timeout_s: float = (
+        6.0  # until a dead worker's partitions go to another; Tansu lets the first one wait half of it
+    )
+    heartbeat_s: float = 1.5
     beat_s: float = 5.0  # between two rows of worker_beats, and two looks for silent runs
     drain_s: float = 8.0  # for the batch in hand when the worker is told to end
 

@@ -9,6 +9,7 @@ Nothing here waits or retries: `Unreachable` leaves everything as it was, and `s
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -90,6 +91,7 @@ class Sink:
         self._bad_in_a_row = 0
         self._rejected_in_a_row = 0
         self._forget = False
+        self.storing = threading.Lock()  # held while a batch is stored
 
     def forget(self) -> None:
         """From the next batch on believe only what storage says: who owns which partition has changed. Any thread."""
@@ -97,15 +99,19 @@ class Sink:
 
     def store(self, messages: Sequence[Message]) -> Stored:
         """Store what is not stored yet. Raises `Unreachable` (call again) and `TooManyBad` (give up)."""
-        if self._forget:
-            self._forget = False
-            self.progress.clear()
+        with self.storing:
+            if self._forget:
+                self._forget = False
+                self.progress.clear()
+            return self._store_or_split(messages)
+
+    def _store_or_split(self, messages: Sequence[Message]) -> Stored:
         try:
             stored = self._store(messages)
         except Rejected as error:
             if len(messages) > 1:
                 half = len(messages) // 2
-                return self.store(messages[:half]).add(self.store(messages[half:]))
+                return self._store_or_split(messages[:half]).add(self._store_or_split(messages[half:]))
             return self._refuse(messages[0], error)
         self._rejected_in_a_row = 0
         return stored
@@ -140,8 +146,9 @@ class Sink:
             self._rows(table, made.tables.get(table, []))
         if len(decoded):
             self._storage.points(decoded.points)
-        if made.refold:
-            self._storage.refold(sorted(made.refold))
+        refold = made.refold.union(run for run, _ in change.new)
+        if refold:
+            self._storage.refold(sorted(refold))
         outgoing = [dead_letter_message(letter) for letter in dead]
         outgoing += [alert_message(row) for row in made.tables.get("alerts", [])]
         if outgoing:
