@@ -178,7 +178,7 @@ class Supervisor:
         try:
             outcome = act()
         except Exception as error:
-            raise StackError(f"{name}: {error}", logs.tail(asked.service.log)) from error
+            raise StackError(f"{name}: {error}; see {asked.service.log}") from error
         self._report(name, outcome, began)
 
     def _migrate(self) -> str:
