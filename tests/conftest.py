@@ -8,6 +8,8 @@ import pytest
 
 from tests.fixtures.stack import Stack, running_stack
 
+pytest_plugins = ["tests.fixtures.storage"]
+
 for name in [name for name in os.environ if name.startswith("RUNTIDE_")]:
     del os.environ[name]  # a developer's own settings must not reach the tests
 

@@ -46,8 +46,8 @@ class Endpoint:
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError as error:
-            raise StorageError(f"RUNTIDE_CLICKHOUSE: {error}; expected {_URL_FORM}") from None
+        except ValueError:  # its message may quote the password
+            raise StorageError(f"RUNTIDE_CLICKHOUSE: expected {_URL_FORM}") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise StorageError(f"RUNTIDE_CLICKHOUSE: expected {_URL_FORM}")
         secure = parts.scheme == "https"

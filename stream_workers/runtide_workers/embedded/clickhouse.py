@@ -22,6 +22,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 from runtide_workers.embedded.child import spawn
 from runtide_workers.embedded.clickhouse_config import ROLES, Limits, config_xml, users_xml
@@ -79,7 +80,7 @@ class ClickHouse:
 
     def url(self, role: str = "writer", database: str = DATABASE) -> str:
         """The URL for `role` ("writer" | "reader" | "analyst"), password included."""
-        return f"http://{role}:{self.passwords[role]}@{HOST}:{self.http_port}/{database}"
+        return f"http://{role}:{quote(self.passwords[role], safe='')}@{HOST}:{self.http_port}/{database}"
 
     def start(self) -> None:
         """Start the engine. Raises ClickHouseError if the port is taken or the process can't be started."""
