@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -93,14 +94,16 @@ class Journal:
 
     def append(self, line: bytes) -> bool:
         """Write one line, newline included. False: it is lost, and counted."""
+        # Counted before it is written: a signal handler that logs right after the write may turn the segment over.
+        size = len(line)
+        self.lines += 1
+        self.size += size
         try:
             written = _write(self.fd, line)
         except OSError as error:
             return self._append_with_care(line, error.errno or 0, 0)
-        if written != len(line):
-            return self._append_with_care(line, errno.ENOSPC, written)
-        self.lines += 1
-        self.size += written
+        if written != size:
+            return self._append_with_care(line, 0, written)
         if self.size >= self._limit:
             self._at_limit()
         return True
@@ -154,6 +157,9 @@ class Journal:
         self.fd = self._parked_fd = -1
 
     def _append_with_care(self, line: bytes, error: int, written: int) -> bool:
+        """What `append` does after a write that failed, or wrote only a part."""
+        self.lines -= 1
+        self.size -= len(line)
         if self.closed:
             self._refusals.add("lines after finish")
             return False
@@ -166,6 +172,7 @@ class Journal:
         self._busy = True
         try:
             if written:
+                error = self._reason_of_part(len(line))
                 self._cut_off(written)
             stored = self._append_again(line, error)
         finally:
@@ -187,24 +194,35 @@ class Journal:
         # A file size limit (ulimit -f) is no reason to lose anything as long as a new file can be begun.
         if error == errno.EFBIG and self._turn_over():
             return self._append_once(line)
-        self._refusals.add(
-            _LOST.get(error, f"lines lost: {os.strerror(error)}"), f"in {self.directory}; training goes on"
-        )
+        self._refuse(error)
         return False
 
     def _append_once(self, line: bytes) -> bool:
+        self.lines += 1
+        self.size += len(line)
         try:
             written = _write(self.fd, line)
-        except OSError as error:
-            self._refusals.add(_LOST.get(error.errno or 0, f"lines lost: {_text(error)}"), f"in {self.directory}")
-            return False
-        if written != len(line):
+            error = 0 if written == len(line) else errno.ENOSPC
+        except OSError as failure:
+            written, error = 0, failure.errno or errno.EIO
+        if not error:
+            return True
+        self.lines -= 1
+        self.size -= len(line)
+        if written:
             self._cut_off(written)
-            self._refusals.add(_LOST[errno.ENOSPC], f"in {self.directory}; training goes on")
-            return False
-        self.lines += 1
-        self.size += written
-        return True
+        self._refuse(error)
+        return False
+
+    def _refuse(self, error: int) -> None:
+        reason = _LOST.get(error, f"lines lost: {os.strerror(error)}")
+        self._refusals.add(reason, f"in {self.directory}; training goes on")
+
+    def _reason_of_part(self, line_bytes: int) -> int:
+        """Why a write came out short: the system says so only with the next write."""
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        too_large = limit != resource.RLIM_INFINITY and self.size + line_bytes > limit
+        return errno.EFBIG if too_large else errno.ENOSPC
 
     def _append_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -214,6 +232,8 @@ class Journal:
     def _cut_off(self, written: int) -> None:
         """Remove the part of a line that came out before the disk was full."""
         try:
+            if os.fstat(self.fd).st_size != self.size + written:
+                raise OSError(errno.EBUSY, "a signal handler has logged behind it")
             os.ftruncate(self.fd, self.size)
         except OSError:
             self.lines += 1  # the torn line stays, as the last of its segment: it has a seq

@@ -35,12 +35,9 @@ _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?P<kind>[A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END (?P=kind)-----|\Z)", re.DOTALL
 )
 _BEARER = re.compile(r"(?P<name>\b(?:Bearer|Basic)\s+)[A-Za-z0-9+/._~=-]{12,}")
-# NAME=value, "name": "value", --name value, -Dname=value. The value must look like one, not like code or a number.
-_ASSIGNMENT = re.compile(
-    r"""(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,80})(?P<between>["']?\s{0,3}(?:[:=]|=>)\s{0,3})
-    (?P<value>"[^"\n]{1,4000}"|'[^'\n]{1,4000}'|[^\s,;&|<>(){}\[\]"']{1,4000})""",
-    re.VERBOSE,
-)
+# NAME=value, "name": "value", --name=value, -Dname=value. The value must look like one, not like code or a number.
+_ASSIGNED = re.compile(r"""(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,80})["']?[ \t]{0,3}(?:=>|[:=])[ \t]{0,3}""")
+_VALUE = re.compile(r""""[^"\n]{1,4000}"|'[^'\n]{1,4000}'|[^\s,;&|<>(){}\[\]"']{1,4000}""")
 _CODE_WORDS = frozenset(("none", "null", "true", "false", "str", "int", "float", "bytes", "bool", "self", "optional"))
 
 
@@ -60,7 +57,7 @@ def text(value: str, *, assignments: bool = False) -> str:
         value = _PRIVATE_KEY.sub(HIDDEN, value)
     value = _KNOWN.sub(HIDDEN, value)
     value = _BEARER.sub(rf"\g<name>{HIDDEN}", value)
-    return _ASSIGNMENT.sub(_hide_assignment, value) if assignments else value
+    return _without_assigned(value) if assignments else value
 
 
 def value_of(name: str, value: Any) -> Any:
@@ -98,10 +95,18 @@ def arguments(argv: Iterable[str]) -> list[str]:
     return cleaned
 
 
-def _hide_assignment(found: re.Match[str]) -> str:
-    value = found["value"]
-    bare = value.strip("\"'")
-    if not is_secret_name(found["name"]) or bare.lower() in _CODE_WORDS or bare.replace(".", "", 1).isdigit():
-        return found[0]
-    quote = value[0] if value[0] in "\"'" else ""
-    return f"{found['name']}{found['between']}{quote}{HIDDEN}{quote}"
+def _without_assigned(text: str) -> str:
+    pieces: list[str] = []
+    done = 0  # up to here the text is in `pieces`
+    for found in _ASSIGNED.finditer(text):
+        if found.start() < done or not is_secret_name(found["name"]):
+            continue
+        value = _VALUE.match(text, found.end())
+        if value is None:
+            continue
+        bare = value[0].strip("\"'")
+        if bare.lower() not in _CODE_WORDS and not bare.replace(".", "", 1).isdigit():
+            quote = value[0][0] if value[0][0] in "\"'" else ""
+            pieces.append(f"{text[done : found.end()]}{quote}{HIDDEN}{quote}")
+            done = value.end()
+    return "".join((*pieces, text[done:]))
