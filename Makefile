@@ -1,4 +1,6 @@
 # Everything is done inside .venv, which `make` builds from requirements.lock and keeps until that file changes.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,12 +19,14 @@ venv: $(READY)  ## install everything into .venv
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < tuple(map(int, "$(MIN_PYTHON)".split("."))))' 2>/dev/null || { \
-	  echo "Runtide needs Python $(MIN_PYTHON) or newer as '$(PYTHON)' (found: $$($(PYTHON) --version 2>&1)). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	  echo "Runtide needs Python $(MIN_PYTHON) or newer as '$(PYTHON)' (found: $$($(PYTHON) --version 2>/dev/null || echo none)). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "[1/3] virtual environment in $(VENV) ($$($(PYTHON) --version))"
 	@rm -f $@
 	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: install your system's python3-venv package" >&2; exit 1; }
-	@echo "[2/3] packages of requirements.lock (about 1 GB on disk; a few minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --progress-bar off -r requirements.lock
+	@echo "[2/3] packages of requirements.lock (1.7 GB on disk; a minute or a few, the first time)"
+	@$(BIN)/python -m pip install --progress-bar off -r requirements.lock | awk -v all="$$(grep -c == requirements.lock)" \
+	  '/^ *(Collecting|Requirement already)/ && ++n % 15 == 0 { printf "      %d of %d found\n", n, all; fflush() } \
+	   /^Installing/ { print "      unpacking"; fflush() }'
 	@echo "[3/3] runtide itself, editable"
 	@$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@
