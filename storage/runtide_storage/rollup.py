@@ -15,7 +15,8 @@ from runtide_storage.statements import statements
 
 BUCKET_STEPS = 1024
 STEP_MIN, STEP_MAX = -(2**63), 2**63 - 1
-RUNS_PER_STATEMENT_MAX = 100
+RUNS_PER_STATEMENT_MAX = 500
+GROUP_STEPS_MAX = 32 * BUCKET_STEPS  # a run of 1 M steps should not be read whole because another one starts
 
 # From the packed integers of rollup.sql back to doubles.
 _UNRANK = (
@@ -43,11 +44,11 @@ class Rollup:
 
     def __call__(self, touched: Iterable[Touched]) -> None:
         """Recompute the touched buckets. May be called again for the same ones at any time, with the same result."""
-        for some in _chunks(_merge(touched)):
-            several = {run for (run,) in self._read(self._sql["several_attempts"].format(runs=_runs(some)))}
-            if once := [each for each in some if each.run not in several]:
+        for group in _groups(_merge(touched)):
+            several = {run for (run,) in self._read(self._sql["several_attempts"].format(runs=_runs(group)))}
+            if once := [each for each in group if each.run not in several]:
                 self._tiers(once, current="true", limits="")
-            if relaunched := [each for each in some if each.run in several]:
+            if relaunched := [each for each in group if each.run in several]:
                 self._of_several_attempts(relaunched)
 
     def stale(self, window_s: int) -> list[Touched]:
@@ -70,11 +71,12 @@ class Rollup:
                 wider.append(Touched(each.run, min(each.lo_step, step), STEP_MAX))
             else:
                 wider.append(each)
-        starts = self._starts(wider)
-        limits = self._sql["limits"].format(**starts)
-        self._tiers(wider, current="later = 0 OR step < superseded_from", limits=limits)
-        if lowered:
-            self._command(self._sql["save_starts"].format(**starts))
+        for group in _groups(wider):
+            starts = self._starts(group)
+            limits = self._sql["limits"].format(**starts)
+            self._tiers(group, current="later = 0 OR step < superseded_from", limits=limits)
+            if not lowered.keys().isdisjoint(each.run for each in group):
+                self._command(self._sql["save_starts"].format(**starts))
 
     def _starts(self, touched: Sequence[Touched]) -> dict[str, str]:
         return {
@@ -108,9 +110,23 @@ def _runs(touched: Sequence[Touched]) -> str:
 
 
 def _ranges(touched: Sequence[Touched]) -> str:
-    return " OR ".join(f"(run = {t.run:d} AND step BETWEEN {t.lo_step:d} AND {t.hi_step:d})" for t in touched)
+    """One range for all: recomputing more buckets than were touched is right too, and a condition per run is slower."""
+    low, high = min(each.lo_step for each in touched), max(each.hi_step for each in touched)
+    return f"run IN ({_runs(touched)}) AND step BETWEEN {low:d} AND {high:d}"
 
 
-def _chunks(touched: Sequence[Touched]) -> Iterable[Sequence[Touched]]:
-    for start in range(0, len(touched), RUNS_PER_STATEMENT_MAX):
-        yield touched[start : start + RUNS_PER_STATEMENT_MAX]
+def _groups(touched: Iterable[Touched]) -> Iterable[list[Touched]]:
+    """Runs whose ranges are near enough to each other to be recomputed as one."""
+    group: list[Touched] = []
+    high = 0
+    for each in sorted(touched, key=lambda each: (each.lo_step, each.hi_step)):
+        if group:
+            high = max(high, each.hi_step)
+            is_near = high - group[0].lo_step < max(GROUP_STEPS_MAX, group[0].hi_step - group[0].lo_step + 1)
+            if is_near and len(group) < RUNS_PER_STATEMENT_MAX:
+                group.append(each)
+                continue
+            yield group
+        group, high = [each], each.hi_step
+    if group:
+        yield group

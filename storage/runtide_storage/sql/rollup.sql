@@ -1,4 +1,4 @@
--- Statements of rollup.py. {ranges}, {runs} and {starts} are put in by it: conditions made of integers.
+-- Statements of rollup.py. {ranges} and {runs} are put in by it: conditions made of integers.
 --
 -- Aggregates compare packed integers, not tuples: ten times faster on 10 M points (docs/decisions/0003).
 -- place: orders the points of a bucket by (step, ts, seq, writer); seq below 2^40, the last 24 bits of the writer.
