@@ -1,0 +1,22 @@
+"""`python -m runtide_dashboard [--port N] [--address A]`: serve the pages in this process until it is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from runtide_dashboard import launch
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m runtide_dashboard", description="Serve Runtide's pages.")
+    parser.add_argument("--port", type=int, default=launch.PORT)
+    parser.add_argument("--address", default=launch.HOST, help="where to listen; the default is this machine only")
+    chosen = parser.parse_args()
+    argv = launch.command(chosen.port, chosen.address)
+    print(f"Runtide's pages: http://{chosen.address}:{chosen.port}", flush=True)
+    os.execve(argv[0], argv, launch.environment())  # the same process, so that signals and exit codes are Streamlit's
+
+
+if __name__ == "__main__":
+    main()

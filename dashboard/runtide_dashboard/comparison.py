@@ -1,0 +1,170 @@
+"""From runs and their curves to what the compare page shows: panels, words, and tables. No Streamlit in here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from runtide_dashboard import formats, names, palette
+from runtide_dashboard.curves import Axis, Panel, RunLabel, Series, XKind, encode
+from runtide_dashboard.differences import ABSENT, best_of, differing, goal_of, shown, winner
+from runtide_dashboard.records import Curve, Run, Summary
+from runtide_dashboard.smoothing import smooth
+
+BANDS_RUNS_MAX = 12  # beyond that bands only cover each other
+SMOOTHING_SPAN_MAX = 0.2  # of the x axis, at the slider's end
+
+Curves = Mapping[str, Mapping[str, Curve]]  # metric -> run's ref -> curve
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the reader wants it: all of it is in the address."""
+
+    x: XKind = "step"
+    smoothing: int = 0  # 0-100
+    log_x: bool = False
+    log_y: bool = False
+
+
+def labels(runs: Sequence[Run]) -> list[RunLabel]:
+    """One per run: distinct names, shortened by what they share, and a style that stays with the run."""
+    full = names.distinct([run.name for run in runs], [run.id for run in runs])
+    style = palette.styles({run.ref: run.rank for run in runs})
+    return [
+        RunLabel(run.ref, run.id, name, short, style[run.ref], "running" if run.live else run.state)
+        for run, name, short in zip(runs, full, names.shorten(full), strict=True)
+    ]
+
+
+def smoothing_span(level: int, full: tuple[float, float]) -> float:
+    """Units of x that the slider's `level` means. It refers to the whole axis, so zooming does not change the curve."""
+    return (full[1] - full[0]) * SMOOTHING_SPAN_MAX * (level / 100) ** 2
+
+
+def payload(
+    runs: Sequence[Run], metrics: Sequence[str], found: Curves, look: Look, full: tuple[float, float],
+    window: tuple[float, float] | None,
+) -> bytes:  # fmt: skip
+    """The component's payload for these curves. `full`: the range of all runs; `window`: the part that is shown, None for all."""
+    span = smoothing_span(look.smoothing, full)
+    bands = len(runs) <= BANDS_RUNS_MAX
+    panels = []
+    for metric in metrics:
+        series = []
+        for index, run in enumerate(runs):
+            curve = found.get(metric, {}).get(run.ref)
+            if curve is None or not len(curve.x):
+                continue
+            smoothed = smooth(curve.x, curve.mean, span) if span > 0 else None
+            band = bands and smoothed is None
+            series.append(
+                Series(
+                    index, curve.x, curve.mean, curve.lo if band else None, curve.hi if band else None, smoothed,
+                    curve.marks,
+                )
+            )  # fmt: skip
+        panels.append(Panel(metric, series, log=look.log_y))
+    axis = Axis(look.x, window or full, full, log=look.log_x and look.x != "time")
+    return encode(axis, labels(runs), panels)
+
+
+def caption(runs: Sequence[Run], found: Curves, look: Look, window: tuple[float, float]) -> str:
+    """What is being looked at, and how faithfully."""
+    parts = [_range_words(look, window), formats.count(len(runs), "run")]
+    drawn = [curve for by_run in found.values() for curve in by_run.values() if len(curve.x)]
+    if not drawn:
+        return " · ".join(parts)
+    if all(curve.lo is None for curve in drawn):
+        parts.append("every point")
+    else:
+        width = _bucket_words(look, drawn)
+        parts.append(f"mean of {width}" + ("" if len(runs) > BANDS_RUNS_MAX or look.smoothing else ", band from lowest to highest"))
+    if look.smoothing:
+        parts.append(f"smoothed by {look.smoothing} (the faint line is the measured one)")
+    lost = sum(1 for curve in drawn for _ in curve.marks)
+    if lost:
+        parts.append(f"{formats.count(lost, 'value')} NaN or infinite, marked")
+    return " · ".join(parts)
+
+
+def _range_words(look: Look, window: tuple[float, float]) -> str:
+    lo, hi = window
+    if look.x == "step":
+        return f"Steps {round(lo):,}–{round(hi):,}"
+    if look.x == "relative":
+        return f"{formats.duration(lo / 1000)} to {formats.duration(hi / 1000)} after the start"
+    first, last = (datetime.fromtimestamp(edge / 1000, UTC) for edge in window)
+    same_day = first.date() == last.date()
+    return f"{first:%d %b %H:%M:%S} to {last:{'%H:%M:%S' if same_day else '%d %b %H:%M:%S'}} UTC"
+
+
+def _bucket_words(look: Look, drawn: Sequence[Curve]) -> str:
+    widths = [float(np.median(np.diff(curve.x))) for curve in drawn if curve.lo is not None and len(curve.x) > 1]
+    width = float(np.median(widths)) if widths else 0.0
+    if look.x == "step":
+        return f"about {formats.count(max(1, round(width)), 'step')} each"
+    return f"about {formats.duration(width / 1000)} each"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one run reached: per metric (last, best, step of the best, change against the base in %)."""
+
+    run: Run
+    name: str
+    cells: Sequence[tuple[float | None, float | None, int | None, float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The table of what was reached. `goals` and `winners` per metric: the row that is best, None if none is."""
+
+    metrics: Sequence[str]
+    goals: Sequence[str | None]
+    winners: Sequence[int | None]
+    rows: Sequence[Row]
+
+
+def results(
+    runs: Sequence[Run], metrics: Sequence[str], summaries: Mapping[tuple[str, str], Summary], base: str | None
+) -> Results:
+    """What each run reached in each metric, and how far that is from run `base`."""
+    full = names.distinct([run.name for run in runs], [run.id for run in runs])
+    goals = []
+    columns: list[list[tuple[float | None, float | None, int | None, float | None]]] = []
+    for metric in metrics:
+        of_runs = [summaries.get((run.ref, metric)) for run in runs]
+        goal = goal_of(metric, next((one.goal for one in of_runs if one and one.goal), None))
+        best = [best_of(goal, (one.min, one.min_step), (one.max, one.max_step)) if one else (None, None) for one in of_runs]
+        decisive = [value if goal else one.last if one else None for one, (value, _) in zip(of_runs, best, strict=True)]
+        reference = next((value for run, value in zip(runs, decisive, strict=True) if run.ref == base), None)
+        goals.append(goal)
+        columns.append(
+            [
+                (one.last if one else None, value, step, _change(mine, reference) if run.ref != base else None)
+                for run, one, (value, step), mine in zip(runs, of_runs, best, decisive, strict=True)
+            ]
+        )
+    winners = [winner([cell[1] for cell in column], goal) for column, goal in zip(columns, goals, strict=True)]
+    rows = [Row(run, full[i], [column[i] for column in columns]) for i, run in enumerate(runs)]
+    return Results(list(metrics), goals, winners, rows)
+
+
+def _change(value: float | None, reference: float | None) -> float | None:
+    """In per cent of the reference."""
+    if value is None or reference is None or not np.isfinite([value, reference]).all() or reference == 0:
+        return None
+    return (value - reference) / abs(reference) * 100
+
+
+def difference_rows(runs: Sequence[Run], configs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """(key, one text per run) for the keys whose value is not the same everywhere."""
+    found = differing({run.ref: configs.get(run.ref, {}) for run in runs})
+    return [
+        (key, [shown(values[run.ref]) if run.ref in values else ABSENT for run in runs]) for key, values in found.items()
+    ]

@@ -1,0 +1,17 @@
+// What Python sends: 4 bytes header length, a JSON header padded to 8 bytes, then the arrays (see curves.py).
+
+export function decode(bytes) {
+  const copy = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
+  const length = new DataView(copy.buffer, copy.byteOffset, 4).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(copy.subarray(4, 4 + length)));
+  const body = copy.byteOffset + Math.ceil((4 + length) / 8) * 8;
+  const xs = header.xs.map(({ at, n }) => new Float64Array(copy.buffer, body + at, n));
+  for (const panel of header.panels) {
+    for (const series of panel.series) {
+      series.x = xs[series.x];
+      const floats = (at) => (at === null ? null : new Float32Array(copy.buffer, body + at, series.x.length));
+      for (const name of ["mean", "lo", "hi", "smooth"]) series[name] = floats(series[name]);
+    }
+  }
+  return header;
+}

@@ -1,0 +1,40 @@
+"""How the pages are started, by people (`python -m runtide_dashboard`) and by the supervisor of the local stack.
+
+`.streamlit/config.toml` beside `app.py` is read from whatever folder the server is started in: Streamlit looks beside the
+script. What must never be overridden by somebody's own configuration (loopback, no statistics, no traces on the page) is
+said again here, because the command line wins over every file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+HOST = "127.0.0.1"
+PORT = 17702
+HEALTH_PATH = "/_stcore/health"
+APP = Path(__file__).with_name("app.py")
+
+_FIXED = {
+    "server.headless": "true",
+    "server.fileWatcherType": "none",
+    "server.showEmailPrompt": "false",
+    "browser.gatherUsageStats": "false",
+    "client.showErrorDetails": "none",
+    "client.toolbarMode": "viewer",
+}
+
+
+def command(port: int = PORT, address: str = HOST) -> list[str]:
+    """The argument list that serves the pages on `address`:`port`."""
+    options = {"server.address": address, "server.port": str(port), **_FIXED}
+    flags = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
+
+
+def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """`base` (default: ours) without the STREAMLIT_* settings of other programs, which would change the pages' looks."""
+    source = os.environ if base is None else base
+    return {name: value for name, value in source.items() if not name.startswith("STREAMLIT_")}

@@ -1,0 +1,30 @@
+"""Which of a project's metrics to show when nobody has said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runtide_dashboard.differences import goal_of
+
+TABLE_DEFAULT = 2
+COMPARE_DEFAULT = 4
+
+_BACKGROUND = ("system/", "sys/", "_")  # about the machine, not about the model
+
+
+def ordered(names: Sequence[str]) -> list[str]:
+    """The most telling first: evaluation before training, what has a goal before what has none, the machine's last."""
+
+    def place(name: str) -> tuple[int, int, int, str]:
+        lower = name.lower()
+        background = lower.startswith(_BACKGROUND)
+        held_out = any(word in lower for word in ("val", "eval", "test"))
+        return int(background), 0 if goal_of(name) else 1, 0 if held_out else 1, lower
+
+    return sorted(names, key=place)
+
+
+def most_telling(names: Sequence[str], count: int = TABLE_DEFAULT) -> list[str]:
+    """Up to `count` of them; the machine's only if there is nothing else."""
+    model = [name for name in ordered(names) if not name.lower().startswith(_BACKGROUND)]
+    return (model or ordered(names))[:count]

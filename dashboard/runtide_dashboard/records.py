@@ -1,0 +1,86 @@
+"""What the pages know of runs, in plain values: the line between the query API and everything that draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtide_dashboard import status
+from runtide_dashboard.curves import Mark
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    name: str
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run. `state` is one of `status.STATES`; `rank` its place by start in its project, from 0."""
+
+    ref: str
+    project: str
+    id: str
+    name: str
+    state: str
+    group: str
+    tags: tuple[str, ...]
+    host: str
+    attempt: int
+    started_at: datetime
+    ended_at: datetime | None
+    seen_at: datetime | None
+    rank: int
+
+    @property
+    def live(self) -> bool:
+        return status.is_live(self.state)
+
+    def seconds(self, now: datetime) -> float:
+        """How long it took; for a live run, so far; for one that vanished, until it was last heard of."""
+        end = self.ended_at or (now if self.live else self.seen_at or self.started_at)
+        return max(0.0, (end - self.started_at).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What one run logged in one metric: the current points only, extremes over the finite ones."""
+
+    n: int
+    nonfinite: int
+    last: float
+    last_step: int
+    min: float
+    min_step: int
+    max: float
+    max_step: int
+    goal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One run in one metric, as it is drawn: all arrays (n,). `lo`/`hi` are None where every point is there by itself."""
+
+    x: Floats
+    mean: Floats
+    lo: Floats | None
+    hi: Floats | None
+    marks: Sequence[tuple[float, Mark]]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The pipeline as a whole. `behind_s` is None while no worker runs."""
+
+    behind_s: float | None
+    workers: int
+    points_per_s: float | None
+    lag: int | None
+    dead_letters: int
