@@ -107,8 +107,10 @@ class _Tail:
 
 def _environment(run: Run) -> dict[str, str]:
     """The command's: what makes a Runtide in it join this run, and Python's output come as it is written."""
-    same = {"PROJECT": run.project, "RUN_ID": run.id, "MODE": run.mode, "DIR": os.path.dirname(run.dir)}
-    found = {**os.environ, **{f"RUNTIDE_{name}": value for name, value in same.items()}}
+    found = dict(os.environ)
+    found["RUNTIDE_PROJECT"], found["RUNTIDE_RUN_ID"] = run.project, run.id
+    found[starting.JOIN_VARIABLE] = f"{run.project}/{run.id}"
+    found["RUNTIDE_MODE"], found["RUNTIDE_DIR"] = run.mode, os.path.dirname(run.dir)
     found.setdefault("PYTHONUNBUFFERED", "1")
     return found
 

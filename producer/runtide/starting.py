@@ -16,6 +16,10 @@ from runtide.refusals import warn
 from runtide.run_directory import any_writer_lives
 from runtide.settings import DEFAULT_PROJECT, Settings, load
 
+# "project/run": set by `runtide exec` for its command. Stronger than the project a script gives to `init`, since the
+# command is to join the run whatever it calls itself; an explicit id is a run of its own.
+JOIN_VARIABLE = "RUNTIDE_JOIN"
+
 
 def start(
     arguments: Mapping[str, Any],
@@ -28,6 +32,9 @@ def start(
     arguments = {name: list(value) if name == "tags" and value else value for name, value in arguments.items()}
     if arguments.get("resume") in (True, False, "allow"):  # wandb's booleans; "allow" is the default anyway
         arguments["resume"] = None
+    joined = os.environ.get(JOIN_VARIABLE, "").partition("/")
+    if joined[2] and arguments["run_id"] is None:
+        arguments["project"], _, arguments["run_id"] = joined
     settings = with_identity(load(given, **arguments))
     if runtide.run is not None:
         runtide.run.finish()
