@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -183,6 +184,15 @@ def test_an_idle_shipper_leaves_and_a_journal_begun_meanwhile_is_not_left_behind
         assert_stored(sink, *writers)
 
 
+def test_a_shipper_leaves_a_deleted_directory(tmp_path: Path, broker: Broker) -> None:
+    root = tmp_path / "journal"
+    with running_shipper(root, broker.bootstrap) as shipper:
+        wait_until(lambda: status.read(root) != [], 10, or_else="no status")
+        shutil.rmtree(root)
+        assert shipper.wait(10) == 0
+    assert not root.exists()
+
+
 def test_ensure_starts_one_shipper_that_is_nobodys_child(tmp_path: Path, broker: Broker) -> None:
     writer = JournalWriter(tmp_path, "run", "w", broker.bootstrap)
     writer.log_steps(3)
@@ -231,12 +241,15 @@ def test_a_journal_that_cannot_be_read_is_told_and_left(tmp_path: Path, broker: 
     bad = tmp_path / "bad" / "w.000000.jsonl"
     bad.parent.mkdir()
     bad.write_bytes(b"no header\nline\n")
+    strayed = JournalWriter(tmp_path, "before", "w", broker.bootstrap)
+    strayed.directory.rename(tmp_path / "renamed")
+    strayed.die()
     with Sink(broker.bootstrap) as sink, running_shipper(tmp_path, broker.bootstrap):
         writer = JournalWriter(tmp_path, "run", "w", broker.bootstrap)
         writer.finish()
         wait_until(lambda: delivered(writer), 20, or_else=lambda: f"left: {writer.files}")
         assert_stored(sink, writer)
-        wait_until(lambda: status.read(tmp_path)[0].lost_files == 1, 5, or_else="it isn't told")
+        wait_until(lambda: status.read(tmp_path)[0].lost_files == 2, 5, or_else="it isn't told")
         assert bad.read_bytes() == b"no header\nline\n"
 
 

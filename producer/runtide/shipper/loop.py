@@ -25,6 +25,7 @@ log = logging.getLogger("runtide.shipper")
 
 IN_FLIGHT_BYTES_MAX = 32 << 20
 POLL_S = (0.1, 1.0)
+POLL_QUIET_S = 0.25  # while nobody writes
 POLL_S_PER_WRITER = 0.002  # a message costs the worker about 0.2 ms, and a poll sends one per active writer
 ACTIVE_S = 5.0  # a writer that wrote within this time is active
 DISCOVER_S = (0.1, 1.0)
@@ -139,8 +140,8 @@ class Shipper:
         status.backlog_bytes = status.unconfirmed_bytes = 0
         behind_s = now
         for each in self.shipments.values():
-            if each.broken or not (each.unsettled or each.has_more):
-                continue
+            if each.broken or not (each.unsettled or (each.look_s <= now and each.has_more)):
+                continue  # one that is to be looked at later had nothing more at the last look
             if each.behind_s is None and each.has_more:
                 each.behind_s = now
             status.backlog_bytes += each.backlog_bytes(each.progress.acked)
@@ -176,7 +177,10 @@ class Shipper:
         except (OSError, ContractError) as error:
             self._note_broken(shipment, error)
             return
-        if shipment.header is not None and not self._accepts(shipment.header):
+        header = shipment.header
+        if header is not None and (header.run, header.writer) != key:
+            self._note_broken(shipment, ContractError(f"its header names {header.run}/{header.writer}"))
+        elif header is not None and not self._accepts(header):
             del self.shipments[key]
             self.foreign.add(key)
 
@@ -335,6 +339,8 @@ class Shipper:
     def _is_idle(self, now: float) -> bool:
         if not self._is_without_work():
             self._busy_s = now
+        elif not os.path.isdir(self.settings.directory):
+            return True  # deleted: nobody will write here any more
         return self.settings.idle_exit_s is not None and now - self._busy_s >= self.settings.idle_exit_s
 
     def _is_done(self) -> bool:
@@ -347,7 +353,7 @@ class Shipper:
 
     def _poll_s(self, now: float) -> float:
         active = sum(now - shipment.grew_s < ACTIVE_S for shipment in self.shipments.values())
-        return min(max(active * POLL_S_PER_WRITER, POLL_S[0]), POLL_S[1])
+        return min(max(active * POLL_S_PER_WRITER, POLL_S[0]), POLL_S[1]) if active else POLL_QUIET_S
 
     def _pause_s(self) -> float:
         now = time.monotonic()
