@@ -18,7 +18,7 @@ from tests.fixtures.waiting import wait_until
 def is_gone(pid: int) -> bool:
     """A zombie that nobody reaps is gone as well."""
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 
