@@ -313,10 +313,10 @@ class Run:
 
 
 def run_url(settings: Settings) -> str | None:
-    """Where the dashboard shows this run. Both ids are of characters that need no quoting."""
+    """Where the dashboard shows this run, alone until others are added. Both ids are of characters that need no quoting."""
     if not settings.dashboard:
         return None
-    return f"{settings.dashboard.rstrip('/')}/run?project={settings.project}&run={settings.run_id}"
+    return f"{settings.dashboard.rstrip('/')}/compare?project={settings.project}&runs={settings.run_id}"
 
 
 def _title(text: Any) -> str | None:
