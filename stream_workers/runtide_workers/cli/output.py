@@ -104,10 +104,11 @@ def sparkline(values: Sequence[float | None]) -> str:
     finite = [value for value in values if value is not None and math.isfinite(value)]
     if not finite:
         return ""
-    low, high = min(finite), max(finite)
-    scale = (len(_TICKS) - 1) / (high - low) if high > low and math.isfinite(high - low) else 0.0
+    low, high = min(finite) / 2, max(finite) / 2  # halves: the range of two doubles may be no double
+    scale = (len(_TICKS) - 1) / (high - low) if high > low else 0.0
     return "".join(
-        " " if value is None or not math.isfinite(value) else _TICKS[round((value - low) * scale)] for value in values
+        " " if value is None or not math.isfinite(value) else _TICKS[round((value / 2 - low) * scale)]
+        for value in values
     )
 
 
