@@ -313,7 +313,7 @@ class Run:
 
 
 def run_url(settings: Settings) -> str | None:
-    """Where the dashboard shows this run, alone until others are added. Both ids are of characters that need no quoting."""
+    """Where the dashboard shows this run, alone until others are added. Ids hold no characters that need quoting."""
     if not settings.dashboard:
         return None
     return f"{settings.dashboard.rstrip('/')}/compare?project={settings.project}&runs={settings.run_id}"

@@ -112,8 +112,8 @@ class Writer:
         if self.settings.mode == "online" and not self._in_child:
             from runtide import delivery
 
-            self._ensure_shipper()
-            delivery.wait(self.journal, self.settings.dir, self.settings.kafka, deadline)
+            is_starting = self._ensure_shipper()
+            delivery.wait(self.journal, self.settings.dir, self.settings.kafka, deadline, is_starting=is_starting)
 
     def before_fork(self) -> None:
         self._held_for_fork = self.lock.acquire(timeout=FORK_WAIT_S)
@@ -196,11 +196,13 @@ class Writer:
             except Exception as error:  # noqa: BLE001 - the journal keeps everything until a shipper comes
                 warn(f"run {self.settings.run_id}: no shipper thread: {error}")
 
-    def _ensure_shipper(self) -> None:
-        if self.settings.shipper == "process":
-            from runtide.shipper import spawn  # here: subprocess costs 10 ms of import
+    def _ensure_shipper(self) -> bool:
+        """True: one runs, or will soon. Others' business, as in the modes thread and external, is False."""
+        if self.settings.shipper != "process":
+            return False
+        from runtide.shipper import spawn  # here: subprocess costs 10 ms of import
 
-            spawn.ensure(self.settings.dir, self.settings.kafka)
+        return spawn.ensure(self.settings.dir, self.settings.kafka)
 
     def _keep_house(self) -> None:
         self._report_drops()

@@ -19,10 +19,10 @@ STATUS_INTERVAL_S = 0.2
 STARTUP_S = 3.0  # a shipper that was just started is not there at once
 
 
-def wait(journal: Journal, root: str, kafka: str, deadline: float) -> bool:
+def wait(journal: Journal, root: str, kafka: str, deadline: float, *, is_starting: bool) -> bool:
     """Wait until all lines of a journal are acknowledged. False: not by `deadline` (monotonic), or it is no use.
 
-    It is no use when no shipper runs and none gets started, or when the shipper says that Kafka can't be reached.
+    It is no use when no shipper runs (`is_starting`: soon one may), or when it says that Kafka can't be reached.
     """
     if journal.header is None:  # it could never be opened: there is nothing to deliver
         return True
@@ -39,7 +39,7 @@ def wait(journal: Journal, root: str, kafka: str, deadline: float) -> bool:
             running = spawn.is_running(root, kafka)
             if running and _says_unreachable(spawn.path_of(root, kafka, "json"), begun):
                 return False
-            if not running and now - begun > STARTUP_S:
+            if not running and (not is_starting or now - begun > STARTUP_S):
                 return False
         time.sleep(min(POLL_INTERVAL_S, deadline - now))
 
