@@ -9,28 +9,30 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import faust
 import uvloop
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from clickhouse_connect.driver.client import Client as Driver
 
 from runtide.errors import SettingsError
-from runtide_storage.connect import connect
+from runtide_storage.connect import address, connect, read_errors
 from runtide_storage.errors import StorageError, Unreachable
 from runtide_storage.writer import Writer
 from runtide_workers import health, stream
 from runtide_workers.delivery import Delivery
 from runtide_workers.health import Meter
-from runtide_workers.liveness import Liveness
+from runtide_workers.liveness import Liveness, Read
 from runtide_workers.outlet import Outlet
 from runtide_workers.rollup import Rollup
 from runtide_workers.settings import WorkerSettings, load
@@ -96,14 +98,15 @@ class Worker:
         background = await self._until_there("ClickHouse", self._storage)
         await self._until_there("Kafka", self._topics)
         broker = await self._until_there("Kafka", self._cluster_id)
-        if storage is None or background is None or broker is None:
+        driver = await self._until_there("ClickHouse", lambda: asyncio.to_thread(connect, settings.clickhouse))
+        if storage is None or background is None or broker is None or driver is None:
             return  # told to end while waiting
         outlet = Outlet(settings.kafka, settings.kafka_options)
         await outlet.start()
         sink = Sink(storage, outlet.publish, broker)
         rollup = Rollup(background, sink.storing)
         delivery = Delivery(sink, meter, rollup.note)
-        liveness = Liveness(background, outlet, meter, settings.id)
+        liveness = Liveness(background, _reader(driver), outlet.publish, meter, settings.id)
         datadir = Path(tempfile.mkdtemp(prefix="runtide-worker-"))
 
         def assigned() -> None:
@@ -116,13 +119,14 @@ class Worker:
             await self._until_there("ClickHouse", rollup.repair)
             await app.start()
             log.info("worker %s stores from %s (%s)", settings.id, settings.kafka, broker)
-            for task in (
+            for work in (
                 rollup.run(),
-                liveness.run(app, settings.beat_s),
+                liveness.run(settings.beat_s),
+                self._positions(app),
                 self._watch_broker(broker),
                 self._watch(app),
             ):
-                tasks.append(asyncio.create_task(task))
+                tasks.append(asyncio.create_task(work))
                 tasks[-1].add_done_callback(self._task_ended)
             await self._ending.wait()
             await self._drain(app, delivery)
@@ -134,7 +138,7 @@ class Worker:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._bounded("Faust to stop", STOP_S, app.stop())
             await self._bounded("the last rollup", LAST_ROLLUP_S, rollup.flush())
-            await self._bounded("the last beat", STOP_S, liveness.beat())
+            await self._bounded("the last beat", STOP_S, asyncio.to_thread(liveness.beat))
             await self._bounded("Kafka to take the last messages", STOP_S, outlet.stop())
             shutil.rmtree(datadir, ignore_errors=True)
 
@@ -190,6 +194,12 @@ class Worker:
         finally:
             await admin.close()
 
+    async def _positions(self, app: faust.App) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            with suppress(TimeoutError, KafkaError):
+                await stream.learn_positions(app, self.meter)
+
     async def _watch_broker(self, broker: str) -> None:
         while True:
             await asyncio.sleep(INCARNATION_S)
@@ -211,26 +221,41 @@ class Worker:
             self.fail(task.exception() or RuntimeError(f"{task.get_name()} ended"))
 
 
-async def work(settings: WorkerSettings) -> int:
-    """Run a worker until a signal ends it."""
-    worker = Worker(settings)
+def _reader(driver: Driver) -> Read:
+    def read(sql: str, parameters: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+        with read_errors(address(driver)):
+            return list(driver.query(sql, dict(parameters)).named_results())
+
+    return read
+
+
+async def _until_signalled(worker: Worker) -> NoReturn:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.end)
-    return await worker.run()
+    code = await worker.run()
+    logging.shutdown()
+    os._exit(code)  # a thread that still waits for an answer of storage must not hold the process up
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(worker: Worker) -> NoReturn:
+    """Run until a signal ends it or it fails, and end the process."""
+    gc.set_threshold(50_000, 20, 100)  # a message decodes to thousands of objects without a cycle among them
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("faust", "mode", "aiokafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    uvloop.run(_until_signalled(worker))
+    raise AssertionError("not reached")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command: 2 if the settings can't be used, else it ends the process itself."""
     try:
-        settings = load(arguments)
-    except SettingsError as error:
+        worker = Worker(load(arguments))
+    except (SettingsError, StorageError) as error:
         print(f"runtide worker: {error}", file=sys.stderr)
         return 2
-    gc.set_threshold(50_000, 20, 100)  # a message decodes to thousands of objects without a cycle among them
-    return uvloop.run(work(settings))
+    run(worker)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class WorkerSettings:
     id: str = "0"
     kafka_options: Mapping[str, Any] = field(default_factory=dict)  # security, for aiokafka's clients
 
-    take_messages: int = 128  # in a batch; with full messages about 1 M points
+    take_messages: int = 1000  # at a time, if that many come so soon; large ones are stored in several batches
     take_within_s: float = 0.15  # how long a message waits for company
     buffer_messages: int = 64  # that Faust reads ahead; a message may have 8 MiB
     poll_messages: int = 256
