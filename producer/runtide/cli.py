@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -60,6 +61,8 @@ class CommandError(RuntideError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script. Returns the exit code; never a traceback, unless RUNTIDE_DEBUG=1 asks for it."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if not _debugging():  # drivers log what they raise as well; a command that wants logs configures them
+        logging.lastResort = logging.NullHandler()
     if all(importlib.util.find_spec(name) for name in _FULL_NEEDS):
         return guarded(lambda: int(importlib.import_module(_FULL).run(given)))
     return guarded(lambda: _sdk_only(given))
@@ -79,13 +82,17 @@ def guarded(act: Callable[[], int]) -> int:
     except SystemExit as error:  # argparse
         return error.code if isinstance(error.code, int) else USAGE if error.code else 0
     except Exception as error:
-        if os.environ.get("RUNTIDE_DEBUG", "") not in ("", "0"):
+        if _debugging():
             raise
         message, code = explain(error)
         print(f"runtide: {message}", file=sys.stderr)
         for line in getattr(error, "details", ()):
             print(f"  | {line}", file=sys.stderr)
         return code
+
+
+def _debugging() -> bool:
+    return os.environ.get("RUNTIDE_DEBUG", "") not in ("", "0")
 
 
 def explain(error: Exception) -> tuple[str, int]:

@@ -90,21 +90,16 @@ def journal(directory: str) -> Iterator[Finding]:
     """Can journals be written there, is it a disk of this node, is there room?"""
     from runtide.capture import network_disk
 
-    exists = os.path.isdir(directory)
-    fix = f"mend the rights of {directory}, or set RUNTIDE_DIR to a directory on a local disk"
-    try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory) as file:
+    try:  # in a parent, if the directory is still to be made: looking leaves no trace
+        with tempfile.TemporaryFile(dir=_existing_parent(directory)) as file:
             file.write(b"x")
             file.flush()
             os.fsync(file.fileno())
         yield Finding("journal", "ok", f"{directory} takes journals")
     except OSError as error:
+        fix = f"mend the rights of {directory}, or set RUNTIDE_DIR to a directory on a local disk"
         yield Finding("journal", "fail", f"{directory}: {error.strerror or error}", fix)
         return
-    finally:
-        if not exists:
-            _remove_empty(directory)  # looking should leave no trace
     network = network_disk(directory)
     if network:
         detail = f"{directory} is on {network}: a slow server would stall the training"
@@ -119,13 +114,6 @@ def disk(name: str, directory: str) -> Finding:
     if free < LOW_DISK_BYTES:
         return Finding(name, "warn", detail, "make room: journals, and the local stack's data, need it")
     return Finding(name, "ok", detail)
-
-
-def _remove_empty(directory: str) -> None:
-    try:
-        os.rmdir(directory)
-    except OSError:
-        pass  # somebody uses it by now
 
 
 def _existing_parent(path: str) -> str:
