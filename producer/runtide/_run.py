@@ -181,7 +181,7 @@ class Run:
                     refuse("a timestamp that is none", f"{type(timestamp).__name__}; logged with the time of now")
                     now = time_ns()
                 if isinstance(data, Mapping):
-                    for chunk in chunks(data, refuse):
+                    for chunk in chunks(data, refuse, self._names):
                         writer.journal.append(_dumps({"t": now, "s": number, "m": chunk}, None, _LINE))
                         self._remember(chunk)
                 else:

@@ -40,7 +40,7 @@ def start(
         runtide.run.finish()
     run = Run(settings, command=command, **details)
     runtide.run = run
-    if settings.mode != "disabled" and not settings.quiet:
+    if settings.mode != "disabled" and not settings.quiet and identity.rank(os.environ) == 0:
         print(f"runtide: {settings.project}/{settings.run_id} · {run_url(settings) or run.dir}", file=sys.stderr)
     return run
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from runtide.events import INT64_MAX, INT64_MIN, name_fault
@@ -23,14 +24,14 @@ CHUNK_BYTES = 128 << 10  # of names and numbers in one line; the contract's limi
 NUMBER_BYTES = 26  # the longest number with its punctuation
 
 
-def chunks(data: Mapping[Any, Any], refuse: Refuse) -> Iterator[dict[str, Number]]:
-    """Flat names and numbers of one `log` call, cut so that each part fits in a line.
+def chunks(data: Mapping[Any, Any], refuse: Refuse, good_names: AbstractSet[str]) -> Iterator[dict[str, Number]]:
+    """Flat names and numbers of one `log` call, cut so that each part fits in a line. `good_names` were checked before.
 
     No name comes twice in one part: JSON objects can't say that, but {"a/b": 1, "a": {"b": 2}} does.
     """
     chunk: dict[str, Number] = {}
     size = 0
-    for name, value in _walk(data, refuse):
+    for name, value in _walk(data, refuse, good_names):
         number = to_number(value)
         if number is None:
             refuse("a value that is not a number", f"{_shown(name)}: {type(value).__name__}")
@@ -131,7 +132,7 @@ def _fit(value: int) -> Number | None:
         return None
 
 
-def _walk(data: Mapping[Any, Any], refuse: Refuse) -> Iterator[tuple[str, Any]]:
+def _walk(data: Mapping[Any, Any], refuse: Refuse, good_names: AbstractSet[str]) -> Iterator[tuple[str, Any]]:
     """(flat name, value) of all leaves with a good name, in order."""
     visits = 0
     stack: list[tuple[str, Iterator[tuple[Any, Any]], int]] = [("", _items(data, refuse), id(data))]
@@ -154,7 +155,7 @@ def _walk(data: Mapping[Any, Any], refuse: Refuse) -> Iterator[tuple[str, Any]]:
                 open_ids.add(id(value))
                 break
             else:
-                fault = name_fault(name)
+                fault = None if name in good_names else name_fault(name)
                 if fault is None:
                     yield name, value
                 else:
