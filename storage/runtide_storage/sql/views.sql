@@ -1,0 +1,168 @@
+-- What people and pages query: string columns, one row per thing, nothing twice. Applied again whenever this file changes.
+-- In every view `run` is the run's display name and `run_id` its id; (project, run_id) is unique. docs/sql.md lists all.
+--
+-- The fast way to one run: WHERE project = '...' AND run_id = '...'. The joins turn that into a filter on the integer ids
+-- which the setting below moves in front of FINAL (docs/decisions/0005-string-views.md).
+
+-- The latest moment up to which everything that was produced is stored, as the live workers say; 1970 without any.
+CREATE OR REPLACE VIEW pipeline_now AS
+SELECT
+    toDateTime64(min(worker_fresh_to), 3, 'UTC') AS fresh_to,
+    count() AS workers
+FROM (
+    SELECT worker, argMax(fresh_to, at) AS worker_fresh_to, max(at) AS newest
+    FROM worker_beats
+    WHERE at > now64(3) - toIntervalDay(1) AND at >= (SELECT max(at) FROM worker_beats) - toIntervalSecond(30)
+    GROUP BY worker
+);
+
+-- Runs with the state that follows from silence. `key` is the integer id in the tables.
+CREATE OR REPLACE VIEW run_states AS
+SELECT
+    r.run AS key, r.project AS project, r.run_id AS run_id, r.name AS name,
+    if(r.name = '', r.run_id, r.name) AS run,
+    r.group AS `group`, r.job_type AS job_type, r.tags AS tags, r.notes AS notes, r.host AS host,
+    if(r.state = 'running' AND w.seen_at > 0 AND p.fresh_to - w.seen_at > 90, 'crashed', r.state) AS state,
+    if(r.state = 'running' AND p.fresh_to - w.seen_at <= 90 AND w.point_at > 0 AND p.fresh_to - w.point_at > 120,
+       'stalled', 'ok') AS health,
+    r.exit_code AS exit_code, r.attempt AS attempt, r.started_at AS started_at, r.ended_at AS ended_at,
+    w.seen_at AS seen_at,
+    nullIf(w.point_at, toDateTime64(0, 3, 'UTC')) AS point_at,
+    greatest(0., (toUnixTimestamp64Milli(coalesce(r.ended_at, w.seen_at, r.started_at))
+        - toUnixTimestamp64Milli(r.started_at)) / 1000) AS duration_s
+FROM runs AS r FINAL
+LEFT JOIN (
+    SELECT run, toNullable(max(stored_at)) AS seen_at, toNullable(max(point_at)) AS point_at
+    FROM ingest_progress GROUP BY run
+) AS w ON r.run = w.run
+CROSS JOIN pipeline_now AS p;
+
+-- config and summary as text: 'adam', '0.001', 'true', '[1,2]'. v_values has them as JSON, and as numbers.
+CREATE OR REPLACE VIEW v_runs AS
+SELECT s.project AS project, s.run_id AS run_id, s.run AS run, s.name AS name, s.state AS state, s.health AS health,
+    s.`group` AS `group`, s.job_type AS job_type, s.tags AS tags, s.notes AS notes, s.host AS host,
+    s.exit_code AS exit_code, s.attempt AS attempt, s.started_at AS started_at, s.ended_at AS ended_at,
+    s.seen_at AS seen_at, s.point_at AS point_at, s.duration_s AS duration_s,
+    v.config AS config, v.summary AS summary, s.key AS key
+FROM run_states AS s
+LEFT JOIN (
+    SELECT run,
+        mapFromArrays(groupArrayIf(name, section = 'config'), groupArrayIf(text, section = 'config')) AS config,
+        mapFromArrays(groupArrayIf(name, section = 'summary'), groupArrayIf(text, section = 'summary')) AS summary
+    FROM (
+        SELECT run, section, name, if(startsWith(value, '"'), JSONExtractString(value), value) AS text
+        FROM run_values FINAL WHERE section IN ('config', 'summary') AND value != 'null'
+        ORDER BY name
+    )
+    GROUP BY run
+) AS v ON s.key = v.run;
+
+CREATE OR REPLACE VIEW v_points AS
+SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.name) AS run, m.name AS metric,
+    p.step AS step, p.ts AS ts, p.value AS value, p.attempt AS attempt
+FROM points AS p FINAL
+INNER JOIN runs AS r FINAL ON p.run = r.run
+INNER JOIN metrics AS m FINAL ON p.key = m.id
+SETTINGS optimize_move_to_prewhere_if_final = 1;
+
+-- Points of runs with one attempt, and of the others those that no later attempt superseded.
+CREATE OR REPLACE VIEW current_points AS
+SELECT p.run AS run, p.key AS key, p.step AS step, p.ts AS ts, p.value AS value, p.attempt AS attempt,
+    p.writer AS writer, p.seq AS seq
+FROM points AS p FINAL
+WHERE p.run NOT IN (SELECT run FROM attempt_starts)
+UNION ALL
+SELECT p.run, p.key, p.step, p.ts, p.value, p.attempt, p.writer, p.seq
+FROM (SELECT * FROM points FINAL WHERE run IN (SELECT run FROM attempt_starts)) AS p
+ASOF LEFT JOIN (
+    SELECT run, key, attempt AS later, min(starts_at) OVER (
+        PARTITION BY run, key ORDER BY attempt ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS superseded_from
+    FROM (SELECT run, key, attempt, min(first_step) AS starts_at FROM attempt_starts GROUP BY run, key, attempt)
+) AS l ON p.run = l.run AND p.key = l.key AND p.attempt < l.later
+WHERE l.later = 0 OR p.step < l.superseded_from
+SETTINGS optimize_move_to_prewhere_if_final = 1;
+
+CREATE OR REPLACE VIEW v_current_points AS
+SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.name) AS run, m.name AS metric,
+    p.step AS step, p.ts AS ts, p.value AS value, p.attempt AS attempt
+FROM current_points AS p
+INNER JOIN runs AS r FINAL ON p.run = r.run
+INNER JOIN metrics AS m FINAL ON p.key = m.id
+SETTINGS optimize_move_to_prewhere_if_final = 1;
+
+-- One row per (run, metric), of the current points. The joins come first, so that a filter on names reaches the tiers.
+CREATE OR REPLACE VIEW summaries AS
+SELECT
+    t.run AS key, r.project AS project, r.run_id AS run_id, r.name AS name, m.name AS metric,
+    sum(t.n) AS n, sum(t.nonfinite) AS nonfinite,
+    argMin(t.first, t.bucket) AS first, argMin(t.first_step, t.bucket) AS first_step,
+    argMax(t.last, t.bucket) AS last, argMax(t.last_step, t.bucket) AS last_step,
+    if(n > nonfinite, minIf(t.min, t.n > t.nonfinite), nan) AS min,
+    argMinIf(t.min_step, (t.min, t.bucket), t.n > t.nonfinite) AS min_step,
+    if(n > nonfinite, maxIf(t.max, t.n > t.nonfinite), nan) AS max,
+    argMaxIf(t.max_step, (t.max, -t.bucket), t.n > t.nonfinite) AS max_step,
+    if(n > nonfinite, sum(t.sum) / (n - nonfinite), nan) AS mean,
+    min(t.first_ts) AS first_ts, max(t.last_ts) AS last_ts
+FROM tiers AS t FINAL
+INNER JOIN runs AS r FINAL ON t.run = r.run
+INNER JOIN metrics AS m FINAL ON t.key = m.id
+WHERE t.n > 0
+GROUP BY key, project, run_id, name, metric
+SETTINGS optimize_move_to_prewhere_if_final = 1;
+
+-- min, max and mean are of the finite values; first and last may be NaN or infinite.
+-- Goals come from define_metric: the exact name first, else the glob that was defined last.
+CREATE OR REPLACE VIEW v_summary AS
+SELECT
+    s.project AS project, s.run_id AS run_id, if(s.name = '', s.run_id, s.name) AS run, s.metric AS metric,
+    s.n AS n, s.nonfinite AS nonfinite, s.first AS first, s.first_step AS first_step,
+    s.last AS last, s.last_step AS last_step, s.min AS min, s.min_step AS min_step, s.max AS max, s.max_step AS max_step,
+    s.mean AS mean,
+    nullIf(if(has(d.names, s.metric), d.goals[indexOf(d.names, s.metric)],
+              arrayFirst((goal, pattern) -> s.metric LIKE pattern, d.glob_goals, d.patterns)), '') AS goal,
+    multiIf(s.n = s.nonfinite, NULL, goal = 'minimize', s.min, goal = 'maximize', s.max, NULL) AS best,
+    multiIf(s.n = s.nonfinite, NULL, goal = 'minimize', s.min_step, goal = 'maximize', s.max_step, NULL) AS best_step,
+    s.first_ts AS first_ts, s.last_ts AS last_ts
+FROM summaries AS s
+LEFT JOIN (
+    SELECT run,
+        groupArrayIf(name, NOT is_glob) AS names, groupArrayIf(toString(goal), NOT is_glob) AS goals,
+        groupArrayIf(pattern, is_glob) AS patterns, groupArrayIf(toString(goal), is_glob) AS glob_goals
+    FROM (
+        SELECT run, name, goal, name LIKE '%*%' OR name LIKE '%?%' AS is_glob,
+            replaceAll(replaceAll(replaceRegexpAll(name, '([%_\\\\])', '\\\\\\1'), '*', '%'), '?', '_') AS pattern
+        FROM metric_defs FINAL ORDER BY ts DESC
+    )
+    GROUP BY run
+) AS d ON s.key = d.run;
+
+CREATE OR REPLACE VIEW v_values AS
+SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.name) AS run,
+    toString(v.section) AS section, v.name AS name, v.value AS value, v.number AS number,
+    fromUnixTimestamp64Nano(toInt64(v.ts), 'UTC') AS ts
+FROM run_values AS v FINAL
+INNER JOIN runs AS r FINAL ON v.run = r.run
+WHERE v.value != 'null';
+
+CREATE OR REPLACE VIEW v_config AS
+SELECT project, run_id, run, name, value, number FROM v_values WHERE section = 'config';
+
+CREATE OR REPLACE VIEW v_events AS
+SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.name) AS run,
+    e.ts AS ts, e.attempt AS attempt, w.`rank` AS rank, w.writer_id AS writer, e.seq AS seq, e.kind AS kind, e.body AS body
+FROM run_events AS e FINAL
+INNER JOIN runs AS r FINAL ON e.run = r.run
+LEFT JOIN writers AS w FINAL ON e.run = w.run AND e.writer = w.writer;
+
+CREATE OR REPLACE VIEW v_alerts AS
+SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.name) AS run,
+    a.id AS id, a.ts AS ts, a.kind AS kind, a.severity AS severity, a.title AS title, a.text AS text,
+    nullIf(a.metric, '') AS metric, a.step AS step, a.state AS state, a.detail AS detail
+FROM alerts AS a FINAL
+INNER JOIN runs AS r FINAL ON a.run = r.run;
+
+CREATE OR REPLACE VIEW v_dead_letters AS
+SELECT at, reason, detail, topic, partition, offset, line, key, value, broker FROM dead_letters FINAL;
+
+CREATE OR REPLACE VIEW v_workers AS
+SELECT worker, at, fresh_to, messages, points, duplicates, dead, lag FROM worker_beats;
