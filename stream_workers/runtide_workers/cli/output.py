@@ -17,7 +17,12 @@ _CONTROL = dict.fromkeys([*range(32), *range(127, 160)], "\ufffd")  # escape seq
 
 def clean(text: object) -> str:
     """`text` on one line and without control characters."""
-    return " ".join(str(text).split()).translate(_CONTROL)
+    return printable(" ".join(str(text).split()))
+
+
+def printable(text: str) -> str:
+    """`text` without control characters, spaces as they are."""
+    return text.translate(_CONTROL)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[str] = ()) -> None:

@@ -40,4 +40,4 @@ def migrate(partitions: int | None, as_json: bool) -> int:
 def dashboard(port: int, address: str) -> int:
     """Become the dashboard: its signals and exit code are ours."""
     argv = [sys.executable, "-m", DASHBOARD, "--port", str(port), "--address", address]
-    os.execv(argv[0], argv)  # noqa: S606 - no shell, our own interpreter
+    os.execv(argv[0], argv)  # noqa: S606 - our own interpreter, and no shell is wanted

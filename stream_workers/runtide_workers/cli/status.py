@@ -108,14 +108,11 @@ def pipeline() -> dict[str, Any]:
     from runtide_storage import Client
 
     try:
-        return {"reachable": True, "error": None, **_plain(Client().pipeline())}
+        with Client() as client:
+            (row,) = client.pipeline().to_pylist()
     except StorageError as error:
         return {"reachable": False, "error": str(error)}
-
-
-def _plain(result: Any) -> dict[str, Any]:
-    rows = result.to_pylist()
-    return dict(rows[0]) if rows else {}
+    return {"reachable": True, "error": None, **row}
 
 
 def _print(facts: Mapping[str, Any]) -> None:
@@ -137,7 +134,7 @@ def _print(facts: Mapping[str, Any]) -> None:
         print(f"kafka    {kafka['address']:<28} {'reachable' if kafka['reachable'] else 'DOWN'}")
     _print_pipeline(facts["pipeline"])
     for line in commands.shipper_lines(facts["shippers"]):
-        print(output.clean(line))
+        print(output.printable(line))
     if facts.get("dashboard"):
         print(f"pages    {facts['dashboard']}")
 
@@ -150,8 +147,19 @@ def _remark(service: Mapping[str, Any]) -> str:
 
 
 def _print_pipeline(pipeline: Mapping[str, Any]) -> None:
+    """What the workers last said; they do so every few seconds."""
     if not pipeline["reachable"]:
         print(f"storage  DOWN: {output.clean(pipeline['error'])}")
         return
-    facts = {name: value for name, value in pipeline.items() if name not in ("reachable", "error")}
-    print("storage  " + ", ".join(f"{name} {output.cell(value)}" for name, value in facts.items()))
+    workers = pipeline["workers"]
+    if not workers:
+        print("storage  reachable; no worker has been heard of in the last half minute")
+    else:
+        print(
+            f"storage  {workers} worker{'s' * (workers != 1)}, {output.duration(pipeline['behind_s'])} behind,"
+            f" {pipeline['lag']} messages wait; {output.number(pipeline['points_per_s'])} points/s;"
+            f" {pipeline['runs_running']} runs going on"
+        )
+    if pipeline["dead_letters"]:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in pipeline["dead_letters_by_reason"].items())
+        print(f"dead     {pipeline['dead_letters']} could not be stored: {output.short(output.clean(reasons), 160)}")
