@@ -90,12 +90,12 @@ def to_time_ns(timestamp: Any) -> int | None:
         if type(timestamp) is int:
             nanoseconds = timestamp * 1_000_000_000
         else:
-            # Whole seconds apart from the fraction, else a float's 53 bits blur even the microseconds of 2026.
+            # A float of 2026 is good to 0.24 us: rounded to whole ones, 1700000000.123 is .123 and not .122999906.
             fraction, seconds = math.modf(float(timestamp))
-            nanoseconds = int(seconds) * 1_000_000_000 + round(fraction * 1e9)
+            nanoseconds = int(seconds) * 1_000_000_000 + round(fraction * 1e6) * 1_000
     except Exception:  # noqa: BLE001 - as above
         return None
-    return nanoseconds if 0 <= nanoseconds <= INT64_MAX else None
+    return nanoseconds if 0 < nanoseconds <= INT64_MAX else None
 
 
 def _foreign(value: Any) -> Number | None:
