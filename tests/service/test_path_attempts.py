@@ -31,7 +31,7 @@ def test_the_latest_attempt_wins_where_attempts_overlap(stack: Stack, project: s
     ]
     curve = stack.client.history([f"{project}/resumed"], ["loss"], points=10_000).to_pylist()
     expected = [1 + step / 1000 for step in range(60)] + [2 + step / 1000 for step in range(60, 120)]
-    assert [row["value"] for row in sorted(curve, key=lambda row: row["step"])] == expected
+    assert [row["last"] for row in curve] == expected
 
     def summary() -> dict[str, object]:
         sql = "SELECT n, last, min, max FROM v_summary WHERE project = {p:String} AND metric = 'loss'"
