@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from clickhouse_connect.driver.client import Client as Driver
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
 from runtide_storage.errors import QueryError, Rejected, StorageError, Unreachable, one_line
+
+# The driver logs each failure that it also raises; without this, Python prints that to stderr.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 120

@@ -1,0 +1,54 @@
+"""Queries to Arrow. Values travel as parameters; only integers and the package's own SQL become part of a statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client as Driver
+
+from runtide_storage.connect import address, read_errors
+
+_SETTINGS = {
+    "max_query_size": 16 << 20,  # many integer ids
+    "output_format_arrow_string_as_string": 1,
+    "output_format_arrow_low_cardinality_as_dictionary": 0,
+}
+
+
+class Reader:
+    """Runs queries through one client, which threads may share. Raises `Unreachable` and `QueryError`."""
+
+    def __init__(self, client: Driver) -> None:
+        self._client = client
+
+    @property
+    def is_readonly(self) -> bool:
+        """Whether the server itself lets this user only read."""
+        setting = self._client.server_settings.get("readonly")
+        return setting is not None and str(setting.value) != "0"
+
+    def arrow(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+    ) -> pa.Table:
+        """The whole answer as one table."""
+        with read_errors(address(self._client)):
+            table: pa.Table = self._client.query_arrow(
+                sql, dict(parameters or {}), settings=_SETTINGS | dict(settings or {})
+            )
+        return table
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The answer as dicts: for what is small."""
+        found: list[dict[str, Any]] = self.arrow(sql, parameters).to_pylist(maps_as_pydicts="lossy")
+        return found
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+
+def integers(values: Iterable[int]) -> str:
+    """`1, 2, 3`: ids for an IN. Nothing but digits can come out of it."""
+    return ", ".join(f"{value:d}" for value in values)

@@ -1,0 +1,43 @@
+"""What a query returns: an Arrow table, and ways out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Result:
+    """Columns of rows. Times are UTC; names may be dictionary-encoded."""
+
+    __slots__ = ("arrow",)
+
+    def __init__(self, arrow: pa.Table) -> None:
+        self.arrow = arrow
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return list(self.arrow.column_names)
+
+    def to_pylist(self) -> list[dict[str, Any]]:
+        """One dict per row."""
+        rows: list[dict[str, Any]] = self.arrow.to_pylist(maps_as_pydicts="lossy")
+        return rows
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A DataFrame; names become categories where they are dictionary-encoded."""
+        return self.arrow.to_pandas()
+
+    def __len__(self) -> int:
+        return int(self.arrow.num_rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.to_pylist())
+
+    def __repr__(self) -> str:
+        return f"<Result: {len(self):,} rows of {', '.join(self.columns)}>"
