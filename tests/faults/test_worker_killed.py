@@ -1,56 +1,112 @@
 """Workers killed at every point of a batch, at random, and frozen: afterwards every point is there once."""
 
+import itertools
 import os
+import pickle
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from runtide_workers.envelope import Message as KafkaMessage
+from tests.fixtures.messages import BROKEN, message, metric_line
+from tests.fixtures.storage import Engine
 from tests.fixtures.waiting import wait_until
-from tests.fixtures.workers import Feed, running_services
+from tests.fixtures.workers import CHECK, PROJECT, TIERS, Feed, lines, running_services
+
+ROOT = Path(__file__).parents[2]
 
 POINTS_OF_DEATH = [
     "writers:before:1",
     "writers:after:1",
-    "metrics:after:1",
+    "metrics:before:1",
+    "run_events:before:1",
+    "run_events:during:2",
+    "alerts:after:1",
+    "dead_letters:before:1",
+    "dead_letters:after:2",
     "points:before:3",
-    "points:during:3",
+    "points:during:2",
+    "points:during:5",
     "points:after:3",
     "refold:before:1",
+    "refold:after:1",
+    "runs:during:1",
     "ingest_progress:before:4",
-    "ingest_progress:during:4",
+    "ingest_progress:during:3",
     "ingest_progress:after:4",
+    "rollup:before:2",
     "rollup:during:2",
 ]
 
 
-def test_killed_around_every_call(tmp_path: Path) -> None:
-    """One worker after the other dies somewhere else, while points keep coming."""
+def test_killed_around_every_call(tmp_path: Path, database: Engine) -> None:
+    """One process after the other stores on where the last one died: 20 deaths in 60 batches of 8 messages."""
+    offsets = itertools.count()
+    places: list[tuple[int, int]] = []
+    points = dead = 0
+    batches: list[list[KafkaMessage]] = []
+    for number in range(60):
+        made = [lines(run, number * 20, 20, writer=f"w{run}-{number // 20}") for run in range(5)]
+        events = [{"t": 1 + number, "e": "alert", "d": {"title": "odd"}}, {"t": 2, "e": "start", "d": {}}]
+        made.append(message(PROJECT, "p7", f"events-{number}", 0, events))
+        made.append(BROKEN["not JSON"](message(PROJECT, "p0", "bad", number, [metric_line(1, x=1)]), Random(number)))
+        made.append(BROKEN["count is zero"](lines(0, 0, 1), Random(number)))
+        points, dead = points + 5 * 20 * 10, dead + 2
+        batch = []
+        for each in made:
+            offset = next(offsets)
+            batch.append(KafkaMessage("runtide.events", 0, offset, 1, each.key, each.value, each.headers))
+        places += [(batch[-2].offset, 0), (batch[-1].offset, -1)]
+        batches.append(batch)
+    (tmp_path / "batches").write_bytes(pickle.dumps(batches))
+
+    died = []
+    for die in [*POINTS_OF_DEATH, "never:before:1"]:
+        command = [sys.executable, "-m", "tests.fixtures.dying_worker", die, "--replay", str(tmp_path), database.url()]
+        if subprocess.run(command, cwd=ROOT, timeout=60, check=False).returncode == -signal.SIGKILL:
+            died.append(die)
+    assert died == POINTS_OF_DEATH, set(POINTS_OF_DEATH) - set(died)
+    assert (tmp_path / "acknowledged").read_text() == "60"
+
+    client = database.client()
+    assert list(client.query(CHECK, {"project": PROJECT}).named_results()) == [
+        {"points": points, "identities": points, "wrong": 0}
+    ]
+    [tiers] = client.query(TIERS).named_results()
+    assert tiers["buckets"] == tiers["right"] > 0
+
+    def counted(sql: str) -> int:
+        return int(client.query(sql).result_rows[0][0])
+
+    assert counted("SELECT count() FROM dead_letters FINAL") == dead
+    assert counted("SELECT count() FROM run_events FINAL") == 120
+    assert counted("SELECT count() FROM alerts FINAL") == 60
+    assert counted("SELECT max(attempt) FROM writers FINAL WHERE run_id != 'p7'") == 3
+    assert counted("SELECT count() FROM runs FINAL") == 6
+    published = {tuple(map(int, line.split()[2:])) for line in (tmp_path / "published").open() if "dead" in line}
+    assert published == set(places), "each dead letter reached the topic"
+
+
+def test_killed_in_and_after_an_insert(tmp_path: Path) -> None:
+    """The same with Kafka in the loop, while points keep coming."""
     with running_services(tmp_path) as services, Feed(services.broker.bootstrap, rate=60) as feed:
-        died = []
-        for die in POINTS_OF_DEATH:
-            worker = services.worker(die=die)
-            # A call that never comes (writers are all known) must not hold up the test: then it is killed anyway.
-            until = time.monotonic() + 12
-            while worker.process.poll() is None and time.monotonic() < until:
-                time.sleep(0.05)
-            if worker.process.poll() is None:
-                worker.process.kill()
-            elif worker.wait_dead() == -signal.SIGKILL:
-                died.append(die)
+        for die in ("points:during:3", "points:after:2", "ingest_progress:after:3"):
+            assert services.worker(die=die).wait_dead() == -signal.SIGKILL
         last = services.worker()
-        produced = feed.stop()
-        services.exactly(produced, timeout_s=60)
-        assert len(died) >= 8, f"died by itself only at {died}"
+        services.exactly(feed.stop(), timeout_s=60)
         assert last.stop() == 0
 
 
 def test_killed_at_random(tmp_path: Path) -> None:
     chance = random.Random(7)
     with running_services(tmp_path) as services, Feed(services.broker.bootstrap, rate=150) as feed:
-        for _ in range(6):
+        for _ in range(3):
             worker = services.worker()
             worker.wait_healthy()
             time.sleep(chance.uniform(0.1, 2.0))

@@ -38,7 +38,7 @@ def test_the_latest_attempt_wins_where_attempts_overlap(stack: Stack, project: s
         rows: list[dict[str, object]] = stack.client.sql(sql, {"p": project}).to_pylist()
         return rows[0] if rows else {}
 
-    expected_summary = {"n": 120, "last": 2.119, "min": 1.0, "max": 2.119}
+    expected_summary = {"n": 120, "last": 2 + 119 / 1000, "min": 1.0, "max": 2 + 119 / 1000}
     wait_until(lambda: summary() == expected_summary, 30, or_else=lambda: f"the summary says {summary()}")
 
 

@@ -44,7 +44,7 @@ async def produce(bootstrap: str, messages: list[tuple[Message, str | None]]) ->
         for at in range(0, len(messages), 500):
             chunk = messages[at : at + 500]
             sent = [
-                await producer.send("runtide.events", key=each.key, value=each.value, headers=each.headers)
+                await producer.send("runtide.events", key=each.key, value=each.value, headers=list(each.headers))
                 for each, _ in chunk
             ]
             for future, (_, way) in zip(sent, chunk, strict=True):
