@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -106,7 +107,7 @@ class Worker:
         sink = Sink(storage, outlet.publish, broker)
         rollup = Rollup(background, sink.storing)
         delivery = Delivery(sink, meter, rollup.note)
-        liveness = Liveness(background, _reader(driver), outlet.publish, meter, settings.id)
+        liveness = Liveness(background, _reader(driver), outlet.publish, meter, f"{socket.gethostname()}/{settings.id}")
         datadir = Path(tempfile.mkdtemp(prefix="runtide-worker-"))
 
         def assigned() -> None:

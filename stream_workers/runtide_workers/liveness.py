@@ -19,7 +19,7 @@ from runtide_workers.records import Row
 log = logging.getLogger(__name__)
 
 SILENT = """
-SELECT key AS run, run_id, name, attempt, host, state, health FROM run_states WHERE state = 'crashed' OR health = 'stalled'
+SELECT key AS run, run_id, name, attempt, host, state FROM run_states WHERE state = 'crashed' OR health = 'stalled'
 """
 RAISED = """
 SELECT id, run, toUnixTimestamp64Milli(ts) AS ts, kind, severity, title, text, metric, step, state, detail
