@@ -1,1 +1,1 @@
-"""The pages: a runs table, curves laid over each other, and the pipeline's health. Start them with `python -m runtide_dashboard`."""
+"""The pages: a runs table, overlaid curves, the pipeline's health. `python -m runtide_dashboard` serves them."""

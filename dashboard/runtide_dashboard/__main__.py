@@ -15,7 +15,8 @@ def main() -> None:
     chosen = parser.parse_args()
     argv = launch.command(chosen.port, chosen.address)
     print(f"Runtide's pages: http://{chosen.address}:{chosen.port}", flush=True)
-    os.execve(argv[0], argv, launch.environment())  # the same process, so that signals and exit codes are Streamlit's
+    # The same process, so that signals and exit codes are Streamlit's.
+    os.execve(argv[0], argv, launch.environment())  # noqa: S606 - a list of arguments, no shell
 
 
 if __name__ == "__main__":

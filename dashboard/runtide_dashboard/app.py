@@ -22,5 +22,5 @@ page = st.navigation(
     ],
     position="top",
 )
-header.show()
+header.show(choose_project=page.title != "Pipeline")  # the pipeline is of all projects
 page.run()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -46,11 +45,28 @@ def smoothing_span(level: int, full: tuple[float, float]) -> float:
     return (full[1] - full[0]) * SMOOTHING_SPAN_MAX * (level / 100) ** 2
 
 
+def full_range(
+    runs: Sequence[Run], metrics: Sequence[str], summaries: Mapping[tuple[str, str], Summary], x: XKind
+) -> tuple[float, float]:
+    """From the first to the last point of all these curves, in units of the axis."""
+    edges: list[float] = []
+    for run in runs:
+        zero = run.started_at.timestamp() * 1000 if x == "relative" else 0.0
+        for metric in metrics:
+            one = summaries.get((run.ref, metric))
+            if one is not None:
+                edges += (one.first_step, one.last_step) if x == "step" else (one.first_ms - zero, one.last_ms - zero)
+    if not edges:
+        return 0.0, 1.0
+    lo, hi = float(min(edges)), float(max(edges))
+    return (lo, hi) if lo < hi else (lo, lo + 1)
+
+
 def payload(
     runs: Sequence[Run], metrics: Sequence[str], found: Curves, look: Look, full: tuple[float, float],
     window: tuple[float, float] | None,
 ) -> bytes:  # fmt: skip
-    """The component's payload for these curves. `full`: the range of all runs; `window`: the part that is shown, None for all."""
+    """The component's payload. `full`: the range of all curves; `window`: the part that is shown, None for all."""
     span = smoothing_span(look.smoothing, full)
     bands = len(runs) <= BANDS_RUNS_MAX
     panels = []
@@ -70,12 +86,12 @@ def payload(
             )  # fmt: skip
         panels.append(Panel(metric, series, log=look.log_y))
     axis = Axis(look.x, window or full, full, log=look.log_x and look.x != "time")
-    return encode(axis, labels(runs), panels)
+    return encode(axis, labels(runs), panels, caption(runs, found, look))
 
 
-def caption(runs: Sequence[Run], found: Curves, look: Look, window: tuple[float, float]) -> str:
-    """What is being looked at, and how faithfully."""
-    parts = [_range_words(look, window), formats.count(len(runs), "run")]
+def caption(runs: Sequence[Run], found: Curves, look: Look) -> str:
+    """How faithfully the curves show what was logged; the browser puts the range before it, in the reader's time zone."""
+    parts = [formats.count(len(runs), "run")]
     drawn = [curve for by_run in found.values() for curve in by_run.values() if len(curve.x)]
     if not drawn:
         return " · ".join(parts)
@@ -83,24 +99,16 @@ def caption(runs: Sequence[Run], found: Curves, look: Look, window: tuple[float,
         parts.append("every point")
     else:
         width = _bucket_words(look, drawn)
-        parts.append(f"mean of {width}" + ("" if len(runs) > BANDS_RUNS_MAX or look.smoothing else ", band from lowest to highest"))
+        parts.append(
+            f"mean of {width}"
+            + ("" if len(runs) > BANDS_RUNS_MAX or look.smoothing else ", band from lowest to highest")
+        )
     if look.smoothing:
         parts.append(f"smoothed by {look.smoothing} (the faint line is the measured one)")
     lost = sum(1 for curve in drawn for _ in curve.marks)
     if lost:
         parts.append(f"{formats.count(lost, 'value')} NaN or infinite, marked")
     return " · ".join(parts)
-
-
-def _range_words(look: Look, window: tuple[float, float]) -> str:
-    lo, hi = window
-    if look.x == "step":
-        return f"Steps {round(lo):,}–{round(hi):,}"
-    if look.x == "relative":
-        return f"{formats.duration(lo / 1000)} to {formats.duration(hi / 1000)} after the start"
-    first, last = (datetime.fromtimestamp(edge / 1000, UTC) for edge in window)
-    same_day = first.date() == last.date()
-    return f"{first:%d %b %H:%M:%S} to {last:{'%H:%M:%S' if same_day else '%d %b %H:%M:%S'}} UTC"
 
 
 def _bucket_words(look: Look, drawn: Sequence[Curve]) -> str:
@@ -140,7 +148,9 @@ def results(
     for metric in metrics:
         of_runs = [summaries.get((run.ref, metric)) for run in runs]
         goal = goal_of(metric, next((one.goal for one in of_runs if one and one.goal), None))
-        best = [best_of(goal, (one.min, one.min_step), (one.max, one.max_step)) if one else (None, None) for one in of_runs]
+        best = [
+            best_of(goal, (one.min, one.min_step), (one.max, one.max_step)) if one else (None, None) for one in of_runs
+        ]
         decisive = [value if goal else one.last if one else None for one, (value, _) in zip(of_runs, best, strict=True)]
         reference = next((value for run, value in zip(runs, decisive, strict=True) if run.ref == base), None)
         goals.append(goal)
@@ -166,5 +176,6 @@ def difference_rows(runs: Sequence[Run], configs: Mapping[str, Mapping[str, Any]
     """(key, one text per run) for the keys whose value is not the same everywhere."""
     found = differing({run.ref: configs.get(run.ref, {}) for run in runs})
     return [
-        (key, [shown(values[run.ref]) if run.ref in values else ABSENT for run in runs]) for key, values in found.items()
+        (key, [shown(values[run.ref]) if run.ref in values else ABSENT for run in runs])
+        for key, values in found.items()
     ]

@@ -1,8 +1,8 @@
 """Curves of many runs over many metrics: one canvas component, one payload of bytes.
 
 The payload, little-endian: 4 bytes header length, a JSON header, padding to 8 bytes, then the arrays. x arrays are
-float64 (steps are exact to 2^53), values float32. Equal x arrays travel once: metrics of a run are mostly logged at the same
-steps. The browser keeps hover, pinned and hidden runs; Python keeps the window, which is in the URL.
+float64 (steps are exact to 2^53), values float32. Equal x arrays travel once: metrics of a run are mostly logged at the
+same steps. The browser keeps hover, pinned and hidden runs; Python keeps the window, which is in the URL.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The x axis of all panels. Units: steps, ms since 1970, ms since the run's start, or those of the metric `name`."""
+    """The x axis of all panels, in steps, ms since 1970, ms since the run's start, or units of the metric `name`."""
 
     kind: XKind
     window: tuple[float, float]
@@ -92,8 +92,11 @@ class _Body:
         return at
 
 
-def encode(axis: Axis, runs: Sequence[RunLabel], panels: Sequence[Panel]) -> bytes:
-    """The payload. Raises ValueError when the arrays of a series differ in length."""
+def encode(axis: Axis, runs: Sequence[RunLabel], panels: Sequence[Panel], caption: str = "") -> bytes:
+    """The payload. `caption` says what is drawn, while nothing is pointed at.
+
+    Raises ValueError when the arrays of a series differ in length.
+    """
     body = _Body()
     xs: list[dict[str, int]] = []
     known: dict[bytes, int] = {}
@@ -115,6 +118,7 @@ def encode(axis: Axis, runs: Sequence[RunLabel], panels: Sequence[Panel]) -> byt
             return body.append(np.asarray(values, dtype="<f4"))
 
     header = {
+        "caption": caption,
         "x": {
             "kind": axis.kind,
             "name": axis.name,
@@ -124,7 +128,8 @@ def encode(axis: Axis, runs: Sequence[RunLabel], panels: Sequence[Panel]) -> byt
             "zoomed": axis.zoomed,
         },
         "runs": [
-            {"ref": r.ref, "id": r.id, "name": r.name, "short": r.short, "style": r.style, "state": r.state} for r in runs
+            {"ref": r.ref, "id": r.id, "name": r.name, "short": r.short, "style": r.style, "state": r.state}
+            for r in runs
         ],
         "panels": [
             {
@@ -159,22 +164,17 @@ def decode(payload: bytes) -> tuple[Axis, list[RunLabel], list[Panel]]:
     body = 4 + length + -(4 + length) % 8
     xs = [np.frombuffer(payload, "<f8", x["n"], body + x["at"]) for x in header["xs"]]
 
-    def values(at: int | None, n: int) -> Floats | None:
-        return None if at is None else np.frombuffer(payload, "<f4", n, body + at).astype(np.float64)
+    def values(at: int, n: int) -> Floats:
+        return np.frombuffer(payload, "<f4", n, body + at).astype(np.float64)
 
     panels = []
     for panel in header["panels"]:
         found = []
         for one in panel["series"]:
             x = xs[one["x"]]
-            mean = values(one["mean"], len(x))
-            assert mean is not None
-            found.append(
-                Series(
-                    one["run"], x, mean, values(one["lo"], len(x)), values(one["hi"], len(x)),
-                    values(one["smooth"], len(x)), tuple((at, kind) for at, kind in one["bad"]),
-                )
-            )  # fmt: skip
+            lo, hi, smooth = (None if one[k] is None else values(one[k], len(x)) for k in ("lo", "hi", "smooth"))
+            marks = tuple((at, kind) for at, kind in one["bad"])
+            found.append(Series(one["run"], x, values(one["mean"], len(x)), lo, hi, smooth, marks))
         panels.append(Panel(panel["title"], found, panel["log"]))
     x = header["x"]
     axis = Axis(x["kind"], tuple(x["window"]), tuple(x["full"]), x["log"], x["name"])
@@ -182,7 +182,7 @@ def decode(payload: bytes) -> tuple[Axis, list[RunLabel], list[Panel]]:
 
 
 def show(payload: bytes, *, key: str, on_zoom: Callable[[], None]) -> None:
-    """Draw the payload. `on_zoom` is called when the reader asks for another window; `asked_window(key)` has it then."""
+    """Draw the payload. `on_zoom` is called when the reader wants another window; `asked_window(key)` has it then."""
     _component()(data=payload, key=key, on_zoom_change=on_zoom)
 
 

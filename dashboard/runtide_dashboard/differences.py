@@ -11,8 +11,15 @@ from typing import Any, Literal
 ABSENT = "–"
 Goal = Literal["minimize", "maximize"]
 
-_LESS_IS_BETTER = ("loss", "error", "err", "perplexity", "ppl", "mae", "mse", "rmse", "nll", "bpb", "wer", "cer", "fid", "regret")
-_MORE_IS_BETTER = ("acc", "accuracy", "auc", "f1", "precision", "recall", "bleu", "rouge", "reward", "return", "score", "r2", "iou", "map", "ndcg", "mfu")  # fmt: skip
+_LESS_IS_BETTER = frozenset(
+    ("loss", "error", "err", "perplexity", "ppl", "mae", "mse", "rmse", "nll", "bpb", "wer", "cer", "fid", "regret")
+)
+_MORE_IS_BETTER = frozenset(
+    (
+        "acc", "accuracy", "auc", "f1", "precision", "recall", "bleu", "rouge", "reward", "return", "score", "r2",
+        "iou", "map", "ndcg", "mfu",
+    )
+)  # fmt: skip
 
 
 def differing(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -47,9 +54,9 @@ def goal_of(metric: str, defined: str | None = None) -> Goal | None:
     if defined == "maximize":
         return "maximize"
     words = set(metric.lower().replace("/", "_").replace("-", "_").replace(".", "_").split("_"))
-    if words & set(_LESS_IS_BETTER):
+    if words & _LESS_IS_BETTER:
         return "minimize"
-    if words & set(_MORE_IS_BETTER):
+    if words & _MORE_IS_BETTER:
         return "maximize"
     return None
 
@@ -63,7 +70,9 @@ class Reached:
     best_step: int | None
 
 
-def best_of(goal: Goal | None, minimum: tuple[float, int], maximum: tuple[float, int]) -> tuple[float | None, int | None]:
+def best_of(
+    goal: Goal | None, minimum: tuple[float, int], maximum: tuple[float, int]
+) -> tuple[float | None, int | None]:
     """(value, step) of the best finite point; (None, None) without a goal or a finite point."""
     if goal is None:
         return None, None

@@ -25,7 +25,7 @@ def number(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """"42 s", "3 min 20 s", "5 h 7 min", "2 d 4 h"."""
+    """ "42 s", "3 min 20 s", "5 h 7 min", "2 d 4 h"."""
     if seconds is None:
         return "–"
     whole = max(0, round(seconds))
@@ -37,10 +37,10 @@ def duration(seconds: float | None) -> str:
 
 
 def count(n: int, one: str, many: str | None = None) -> str:
-    """"1 run", "1,204 runs"."""
+    """ "1 run", "1,204 runs"."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def ago(then: datetime, now: datetime | None = None) -> str:
-    """"12 s ago", "3 h 5 min ago"."""
+    """ "12 s ago", "3 h 5 min ago"."""
     return f"{duration(((now or datetime.now(UTC)) - then).total_seconds())} ago"

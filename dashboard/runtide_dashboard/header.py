@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import streamlit as st
-from runtide_storage.errors import StorageError
 
-from runtide_dashboard import data, formats
+from runtide_dashboard import data, formats, names, url
+from runtide_dashboard.records import Health
+from runtide_storage.errors import StorageError
 
 REFRESH_S = 5
 LATE_S = 30  # from here on the freshness is shown as a warning
 
 
-def show() -> None:
+def show(*, choose_project: bool = True) -> None:
     """Draw it. The chosen project is `project()` from then on."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        _choose_project()
-        st.space("stretch")
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    with left:
+        if choose_project:
+            _choose_project()
+    with right:
         _freshness()
 
 
 def project() -> str | None:
     """The chosen project; None while there is none."""
-    chosen = st.session_state.get("project")
+    chosen = st.session_state.get("_chosen_project")
     return chosen if isinstance(chosen, str) else None
 
 
@@ -30,28 +33,47 @@ def _choose_project() -> None:
         projects = data.projects()
     except StorageError:
         return  # the page says what is wrong
-    names = [project.name for project in projects]
-    if not names:
+    known = {project.name: project.runs for project in projects}
+    if not known:
+        st.session_state._chosen_project = None
         return
-    counts = {project.name: formats.count(project.runs, "run") for project in projects}
+    asked = url.text("project") or next((ref.split("/", 1)[0] for ref in url.refs()), "")
+    before = project()
+    chosen = asked if asked in known else before if before in known else next(iter(known))
+    st.session_state._chosen_project = chosen
+    if url.text("project") != chosen:
+        st.query_params["project"] = chosen
+
+    def take() -> None:
+        st.session_state._chosen_project = st.session_state._project
+        st.session_state.pop("_addresses", None)  # what was looked at is of the other project
+        st.query_params.from_dict({"project": st.session_state._project})
+
     st.selectbox(
-        "Project", names, key="project", bind="query-params", label_visibility="collapsed", width=280,
-        format_func=lambda name: f"{name}  ·  {counts[name]}" if name in counts else name,
-        icon=":material/folder_open:",
+        "Project", list(known), key=url.widget("project", chosen), on_change=take, label_visibility="collapsed",
+        width=300, icon=":material/folder_open:",
+        format_func=lambda name: f"{name}  ·  {formats.count(known[name], 'run')}" if name in known else name,
     )  # fmt: skip
+    if asked and asked not in known:
+        st.caption(f"There is no project {names.plain(asked)}.")
 
 
 @st.fragment(run_every=REFRESH_S)
 def _freshness() -> None:
     try:
-        health = data.pipeline()
+        words, icon, colour, help_ = _verdict(data.pipeline())
     except StorageError:
-        st.badge("database not reachable", icon=":material/cloud_off:", color="red")
-        return
+        words, icon, colour, help_ = "database not reachable", "cloud_off", "red", None
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        st.badge(words, icon=f":material/{icon}:", color=colour, help=help_)  # type: ignore[arg-type]
+
+
+def _verdict(health: Health) -> tuple[str, str, str, str | None]:
+    """(words, icon, colour, hint) for how fresh the numbers are."""
     behind_s = health.behind_s
     if behind_s is None:
-        st.badge("no worker running", icon=":material/pause_circle:", color="orange", help="Start one: `runtide worker`, or the whole stack: `runtide up`")  # noqa: E501
-    elif behind_s > LATE_S:
-        st.badge(f"{formats.duration(behind_s)} behind", icon=":material/schedule:", color="orange")
-    else:
-        st.badge("up to date" if behind_s < 5 else f"{formats.duration(behind_s)} behind", icon=":material/check_circle:", color="green")  # noqa: E501
+        return "no worker running", "pause_circle", "orange", "Nothing new arrives. Start the stack: `runtide up`"
+    if behind_s > LATE_S:
+        return f"{formats.duration(behind_s)} behind", "schedule", "orange", "Older than that is all here"
+    words = "up to date" if behind_s < 5 else f"{formats.duration(behind_s)} behind"
+    return words, "check_circle", "green", "Everything logged up to a moment ago is here"

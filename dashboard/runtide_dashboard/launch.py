@@ -1,8 +1,8 @@
 """How the pages are started, by people (`python -m runtide_dashboard`) and by the supervisor of the local stack.
 
-`.streamlit/config.toml` beside `app.py` is read from whatever folder the server is started in: Streamlit looks beside the
-script. What must never be overridden by somebody's own configuration (loopback, no statistics, no traces on the page) is
-said again here, because the command line wins over every file.
+`.streamlit/config.toml` beside `app.py` is read in whatever folder the server is started: Streamlit looks beside the
+script. What nobody's own configuration may override (loopback, no statistics, no traces on the page) is said again
+here, because the command line wins over every file.
 """
 
 from __future__ import annotations
@@ -35,6 +35,6 @@ def command(port: int = PORT, address: str = HOST) -> list[str]:
 
 
 def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """`base` (default: ours) without the STREAMLIT_* settings of other programs, which would change the pages' looks."""
+    """`base` (default: ours) without the STREAMLIT_* settings of other apps, which would change how the pages look."""
     source = os.environ if base is None else base
     return {name: value for name, value in source.items() if not name.startswith("STREAMLIT_")}

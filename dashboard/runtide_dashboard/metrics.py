@@ -15,11 +15,11 @@ _BACKGROUND = ("system/", "sys/", "_")  # about the machine, not about the model
 def ordered(names: Sequence[str]) -> list[str]:
     """The most telling first: evaluation before training, what has a goal before what has none, the machine's last."""
 
-    def place(name: str) -> tuple[int, int, int, str]:
+    def place(name: str) -> tuple[bool, bool, bool, bool, str]:
         lower = name.lower()
-        background = lower.startswith(_BACKGROUND)
+        goal = goal_of(name)
         held_out = any(word in lower for word in ("val", "eval", "test"))
-        return int(background), 0 if goal_of(name) else 1, 0 if held_out else 1, lower
+        return lower.startswith(_BACKGROUND), goal is None, not held_out, goal != "minimize", lower
 
     return sorted(names, key=place)
 

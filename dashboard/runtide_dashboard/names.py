@@ -10,7 +10,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&@^=])")
 
 
 def common_prefix(names: Sequence[str]) -> str:
-    """The longest prefix that all names share and that ends with a separator, so that no word or number is cut in two."""
+    """The longest prefix that all names share and that ends with a separator: no word or number is cut in two."""
     if len(names) < 2:
         return ""
     first, last = min(names), max(names)

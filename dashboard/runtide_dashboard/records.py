@@ -51,22 +51,25 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What one run logged in one metric: the current points only, extremes over the finite ones."""
+    """What one run logged in one metric: the current points only, extremes over the finite ones. Times since 1970."""
 
     n: int
     nonfinite: int
+    first_step: int
     last: float
     last_step: int
     min: float
     min_step: int
     max: float
     max_step: int
+    first_ms: int
+    last_ms: int
     goal: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One run in one metric, as it is drawn: all arrays (n,). `lo`/`hi` are None where every point is there by itself."""
+    """One run in one metric, as it is drawn: arrays (n,). `lo` and `hi` are None where every point is drawn itself."""
 
     x: Floats
     mean: Floats

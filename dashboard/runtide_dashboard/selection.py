@@ -8,8 +8,8 @@ from collections.abc import Sequence
 def hold(shown: Sequence[str], now: Sequence[str], *, holding: bool) -> tuple[list[str], int]:
     """The rows to show, and how many new ones wait.
 
-    While something is selected (`holding`), the rows `shown` keep their places even if the order has changed or a run has left
-    the list, and new ones wait. Otherwise it is the present order.
+    While something is selected (`holding`), the rows `shown` keep their places even if the order has changed or a run
+    has left the list, and new ones wait. Otherwise it is the present order.
     """
     if not holding or not shown:
         return list(now), 0

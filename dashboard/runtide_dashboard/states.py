@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import streamlit as st
-from runtide_storage.errors import StorageError, Unreachable
 
 from runtide_dashboard import data, formats
 from runtide_dashboard.names import plain
+from runtide_storage.errors import StorageError, Unreachable
 
 RETRY_S = 3
 
@@ -29,9 +29,16 @@ def no_runs() -> None:
 def storage_failed(error: StorageError, *, last_good: datetime | None = None) -> None:
     """A banner in place of what could not be read. Where waiting may help, it looks again by itself."""
     retry = isinstance(error, Unreachable)
-    age = f" What you see is {formats.duration((datetime.now(UTC) - last_good).total_seconds())} old." if last_good else ""
+    age = (
+        f" What you see is {formats.duration((datetime.now(UTC) - last_good).total_seconds())} old."
+        if last_good
+        else ""
+    )
     again = f" Trying again every {RETRY_S} s." if retry else ""
-    st.warning(f"**The database doesn't answer.**{age}{again}" if retry else "**This can't be read.**", icon=":material/cloud_off:")
+    st.warning(
+        f"**The database doesn't answer.**{age}{again}" if retry else "**This can't be read.**",
+        icon=":material/cloud_off:",
+    )
     st.caption(plain(str(error)))
     if retry:
         _look_again()

@@ -23,7 +23,7 @@ def state_of(state: str, health: str = "ok") -> str:
 
 
 def label(state: str) -> str:
-    """"● running"; a state of a later version is shown as it is."""
+    """ "● running"; a state of a later version is shown as it is."""
     sign, word, _ = _SIGNS.get(state, ("○", state, "gray"))
     return f"{sign} {word}"
 

@@ -15,6 +15,8 @@ from runtide_dashboard.records import Run, Summary
 
 Columns = dict[str, Any]
 
+UNPINNED_METRICS_MAX = 4  # with more columns the table scrolls sideways, and its first column must stay in sight
+
 
 def matches(run: Run, words: str) -> bool:
     """Whether every word occurs in the run's name, id, group, tags, host or state, whatever its case."""
@@ -29,9 +31,9 @@ def build(
     sparks: Mapping[str, Sequence[float]],
     now: datetime,
 ) -> tuple[pa.Table, Columns]:
-    """One row per run, in the order given; sparklines are of the first metric. Returns the table and its column configuration.
+    """The table and its column configuration: one row per run, in the order given; sparklines are of the first metric.
 
-    Names go into cells only, which show text as it is. A column's key is its position, because metric names may be anything.
+    A column's key is its position, because metric names may be anything.
     """
     column = st.column_config
     data: dict[str, pa.Array] = {
@@ -39,7 +41,7 @@ def build(
         "status": pa.array([[status.label(run.state)] for run in runs], pa.list_(pa.string())),
     }
     shape: Columns = {
-        "run": column.TextColumn("Run", pinned=True, width=230),
+        "run": column.TextColumn("Run", pinned=len(metrics) > UNPINNED_METRICS_MAX, width=210),
         "status": column.MultiselectColumn(
             "Status",
             width=118,
@@ -49,7 +51,7 @@ def build(
     }
     if metrics:
         data["spark"] = pa.array([_spark(sparks.get(run.ref)) for run in runs], pa.list_(pa.float64()))
-        shape["spark"] = column.LineChartColumn(_title(metrics[0]), width=150, color="auto")
+        shape["spark"] = column.LineChartColumn(_title(metrics[0]), width=130)
     for index, metric in enumerate(metrics):
         found = [summaries.get((run.ref, metric)) for run in runs]
         data[f"last{index}"] = pa.array([one.last if one else None for one in found], pa.float64())
@@ -63,12 +65,12 @@ def build(
     data["step"] = pa.array(steps, pa.int64())
     shape["step"] = column.NumberColumn("Step", format="localized", width=84)
     data["duration"] = pa.array([round(run.seconds(now)) for run in runs], pa.duration("s"))
-    shape["duration"] = column.NumberColumn("Duration", format="compact", width=92)
+    shape["duration"] = column.NumberColumn("Duration", format="compact", width=84)
     data["started"] = pa.array([run.started_at for run in runs], pa.timestamp("ms", "UTC"))
-    shape["started"] = column.DatetimeColumn("Started", format="distance", width=126)
+    shape["started"] = column.DatetimeColumn("Started", format="distance", width=112)
     if any(run.group for run in runs):
         data["group"] = pa.array([run.group for run in runs], pa.string())
-        shape["group"] = column.TextColumn("Group", width=130)
+        shape["group"] = column.TextColumn("Group", width=110)
     if any(run.tags for run in runs):
         data["tags"] = pa.array([list(run.tags) for run in runs], pa.list_(pa.string()))
         shape["tags"] = column.ListColumn("Tags")

@@ -1,4 +1,4 @@
-"""Runs written straight into ClickHouse, as the worker would: quick, and with any name, time and state that a page may meet."""
+"""Runs written straight into ClickHouse, as the worker would: quick, with any name, time and state a page may meet."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from runtide_storage.ids import key_id, run_key, writer_key
 from runtide_storage.rollup import Touched
 from runtide_storage.writer import Writer
@@ -72,7 +73,9 @@ class SeededRun:
         ]  # fmt: skip
         self.writer.rows("run_values", rows)
 
-    def log(self, metrics: Mapping[str, Values], steps: NDArray[np.int64], ts_ms: NDArray[np.int64] | None = None) -> None:
+    def log(
+        self, metrics: Mapping[str, Values], steps: NDArray[np.int64], ts_ms: NDArray[np.int64] | None = None
+    ) -> None:
         """One point per step and metric; without `ts_ms` the last was logged just now, a second between two."""
         n = len(steps)
         times = now_ms() - 1000 * np.arange(n - 1, -1, -1, dtype=np.int64) if ts_ms is None else ts_ms
@@ -109,7 +112,11 @@ class SeededRun:
         )  # fmt: skip
 
     def end(self, state: str, at_ms: int) -> None:
-        kind, data = ("end", {"state": state}) if state == "killed" else ("finish", {"state": state, "exit_code": int(state != "finished")})
+        kind, data = (
+            ("end", {"state": state})
+            if state == "killed"
+            else ("finish", {"state": state, "exit_code": int(state != "finished")})
+        )
         self._event(kind, data, at_ms)
 
     def _event(self, kind: str, data: Mapping[str, Any], at_ms: int) -> None:
@@ -144,4 +151,9 @@ def loss_curve(steps: NDArray[np.int64], *, floor: float, speed: float, noise: f
     """Looks like a training loss."""
     rng = np.random.default_rng(seed)
     drift = np.cumsum(rng.normal(0, noise / 40, len(steps)))
-    return floor + 9.2 * np.exp(-speed * steps / 900) / (1 + steps / 700) ** 0.35 + rng.normal(0, noise, len(steps)) + drift
+    return (
+        floor
+        + 9.2 * np.exp(-speed * steps / 900) / (1 + steps / 700) ** 0.35
+        + rng.normal(0, noise, len(steps))
+        + drift
+    )

@@ -99,9 +99,9 @@ export function paintAxes(panel, view) {
     line(context, MARGIN.left, y, right, y);
     context.globalAlpha = 0.72;
     context.fillStyle = theme.text;
-    context.fillText(tickLabel(level, panel.log ? level : step), MARGIN.left - 8, y);
+    context.fillText(tickLabel(level, panel.log ? Math.min(level, Math.abs(step)) : step), MARGIN.left - 8, y);
   }
-  const places = xTicks(view.window, header.x.kind, header.x.log, Math.max(2, Math.floor((right - MARGIN.left) / 96)));
+  const places = xTicks(view.window, header.x.kind, header.x.log, Math.max(2, Math.floor((right - MARGIN.left) / 84)));
   const gap = places.length > 1 ? places[1] - places[0] : places[0];
   context.textBaseline = "top";
   let free = -Infinity;

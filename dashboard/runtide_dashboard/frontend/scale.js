@@ -2,8 +2,8 @@
 
 const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR; // milliseconds
 const TIME_STEPS = [
-  SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE,
-  HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 28 * DAY,
+  SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 15 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE,
+  15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 28 * DAY,
 ];
 
 const identity = (value) => value;
@@ -36,6 +36,7 @@ export function ticks(lo, hi, count) {
 }
 
 export function logTicks(lo, hi, count) {
+  if (hi / lo < 15) return ticks(lo, hi, count).filter((value) => value > 0);
   const first = Math.floor(Math.log10(lo)), last = Math.ceil(Math.log10(hi));
   const factors = hi / lo < 300 ? [1, 2, 5] : [1];
   const every = Math.max(1, Math.ceil((last - first) / Math.max(1, count)));
@@ -97,6 +98,15 @@ export function xTickLabel(value, kind, window, step) {
   if (kind === "time") return clock(value, window[1] - window[0]);
   if (kind === "relative") return duration(value);
   return tickLabel(value, step);
+}
+
+export function rangeWords([lo, hi], kind, name) {
+  if (kind === "step") return `Steps ${number(Math.round(lo))}–${number(Math.round(hi))}`;
+  if (kind === "relative") return `${duration(lo)} to ${duration(hi)} after the start`;
+  if (kind !== "time") return `${name} ${number(lo)} to ${number(hi)}`;
+  const [from, to] = [new Date(lo), new Date(hi)];
+  const sameDay = from.toDateString() === to.toDateString();
+  return `${from.toLocaleString()} to ${sameDay ? to.toLocaleTimeString() : to.toLocaleString()}`;
 }
 
 export function xWords(value, kind, name) {

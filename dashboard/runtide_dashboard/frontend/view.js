@@ -4,7 +4,7 @@ import { markLegend, syncLegend } from "./legend.js";
 import { covers, layout, nearest, paintAxes, paintBase, paintTop } from "./paint.js";
 import { decode } from "./payload.js";
 import { listen } from "./pointer.js";
-import { number, xWords } from "./scale.js";
+import { number, rangeWords, xWords } from "./scale.js";
 import { readTheme } from "./theme.js";
 
 class View {
@@ -147,7 +147,9 @@ class View {
     metric.title = panel ? panel.title : "";
     const place = this.cursor === null ? "" : xWords(this.cursor, header.x.kind, header.x.name);
     const name = picked === null ? "" : header.runs[picked].name;
-    words.textContent = [place, name].filter(Boolean).join(" · ");
+    words.textContent =
+      [place, name].filter(Boolean).join(" · ") || `${rangeWords(this.window, header.x.kind, header.x.name)} · ${header.caption}`;
+    words.classList.toggle("caption", !place && !name);
     reset.hidden = !header.x.zoomed && this.asked === null;
   }
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import streamlit as st
-from runtide_storage.errors import StorageError
 
-from runtide_dashboard import comparison, curves, data, header, metrics, names, results, states, url
+from runtide_dashboard import comparison, curves, data, formats, header, metrics, names, results, states, url
 from runtide_dashboard.records import Run
+from runtide_storage.errors import StorageError
 
 REFRESH_S = 2
 NEWEST = 5  # shown when nothing is chosen
 CURVES_KEY = "curves"
+PARAMETERS = ("runs", "metrics", "x", "log", "smooth", "zoom", "base")
 X_AXES = {"step": "Step", "relative": "Time since start", "time": "Clock time"}
 
 
@@ -24,16 +25,16 @@ class Drawn:
 
     refs: tuple[str, ...]
     payload: bytes
-    caption: str
     at: datetime
 
 
 def page() -> None:
+    url.enter("compare", PARAMETERS)
     project = header.project()
     try:
         listed = data.runs(project).runs if project else ()
-        asked = url.refs(project) or _remembered(project)
-        chosen = asked or [run.ref for run in listed[:NEWEST]]
+        asked = url.refs(project) if url.says("runs") else None
+        chosen = [run.ref for run in listed[:NEWEST]] if asked is None else asked
         runs, unknown = data.find(tuple(chosen[: data.RUNS_MAX]), listed)
         offered = data.metrics_of(tuple(run.ref for run in runs))
     except StorageError as error:
@@ -42,13 +43,14 @@ def page() -> None:
     if project is None or not (listed or runs):
         states.no_runs()
         return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _choose_runs(project, listed, runs)
+        shown = _choose_metrics(offered)
+        _options()
     _notes(asked, chosen, unknown)
-    _choose_runs(project, listed, runs)
-    shown = _choose_metrics(offered)
     if not (runs and shown):
         _nothing_to_draw(runs, offered)
         return
-    _options()
     live = any(run.live for run in runs)
     refs = tuple(run.ref for run in runs)
     every = REFRESH_S if live else None
@@ -56,30 +58,25 @@ def page() -> None:
     st.fragment(_tables, run_every=every)(refs, tuple(shown))
 
 
-def _remembered(project: str | None) -> list[str]:
-    """The runs that were compared before the reader went to another page."""
-    return list(st.session_state.get("_compared", {}).get(project, []))
-
-
-def _notes(asked: Sequence[str], chosen: Sequence[str], unknown: Sequence[str]) -> None:
+def _notes(asked: Sequence[str] | None, chosen: Sequence[str], unknown: Sequence[str]) -> None:
     if len(chosen) > data.RUNS_MAX:
-        st.warning(f"Showing {data.RUNS_MAX} of {len(chosen)} runs: more curves can't be told apart.", icon=":material/filter_list:")
+        st.warning(
+            f"Showing {data.RUNS_MAX} of {len(chosen)} runs: more curves can't be told apart.",
+            icon=":material/filter_list:",
+        )
     if unknown:
         words = ", ".join(names.plain(ref) for ref in unknown[:5]) + (" …" if len(unknown) > 5 else "")
         st.warning(f"Not found: {words}. Deleted, or logged into another stack?", icon=":material/search_off:")
-    if chosen and not asked:
-        st.caption(f"The newest {len(chosen)} runs. Choose others below, or tick them on the Runs page.")
+    if chosen and asked is None:
+        st.caption(f"The newest {len(chosen)} runs. Choose others above, or tick them on the Runs page.")
 
 
 def _choose_runs(project: str, listed: Sequence[Run], runs: Sequence[Run]) -> None:
     known = {run.ref: run for run in (*listed, *runs)}
-    st.session_state._runs = [run.ref for run in runs]  # the address is the truth, the widget follows it
-    st.session_state.setdefault("_compared", {})[project] = list(st.session_state._runs)
 
     def take() -> None:
-        url.set_refs(st.session_state._runs)
-        url.set_zoom(None)
-        st.session_state._compared[project] = list(st.session_state._runs)
+        url.put("runs", url.joined(st.session_state._runs, project))
+        url.put("zoom", None)
 
     def label(ref: str) -> str:
         run = known.get(ref)
@@ -88,23 +85,25 @@ def _choose_runs(project: str, listed: Sequence[Run], runs: Sequence[Run]) -> No
         name = run.name if run.name == run.id else f"{run.name}  ·  {run.id}"
         return name if run.project == project else f"{run.project}/{name}"
 
-    st.multiselect(
-        "Runs", list(known), key="_runs", on_change=take, format_func=label, max_selections=data.RUNS_MAX,
-        placeholder="Choose runs", label_visibility="collapsed", wrap=True, select_all=False,
-    )  # fmt: skip
+    with st.popover(formats.count(len(runs), "run"), icon=":material/checklist:", key="choose_runs"):
+        st.multiselect(
+            "Runs to compare", list(known), key=url.widget("runs", [run.ref for run in runs]), on_change=take,
+            format_func=label, max_selections=data.RUNS_MAX, placeholder="Choose runs", wrap=True, select_all=False,
+            width=560,
+        )  # fmt: skip
 
 
 def _choose_metrics(offered: Sequence[str]) -> list[str]:
-    asked = url.metrics()
-    chosen = (asked or metrics.most_telling(offered, metrics.COMPARE_DEFAULT))[: data.PANELS_MAX]
-    st.session_state._metrics = chosen
-    st.multiselect(
-        "Metrics", list(dict.fromkeys([*metrics.ordered(offered), *chosen])), key="_metrics",
-        on_change=lambda: url.set_metrics(st.session_state._metrics), max_selections=data.PANELS_MAX,
-        placeholder="Choose metrics", label_visibility="collapsed", wrap=True, select_all=False,
-    )  # fmt: skip
-    if len(asked) > data.PANELS_MAX:
-        st.caption(f"Showing {data.PANELS_MAX} of {len(asked)} metrics.")
+    asked = url.some_of("metrics") if url.says("metrics") else metrics.most_telling(offered, metrics.COMPARE_DEFAULT)
+    chosen = asked[: data.PANELS_MAX]
+    with st.popover(formats.count(len(chosen), "metric"), icon=":material/query_stats:", key="choose_metrics"):
+        st.multiselect(
+            "Metrics, one panel each", list(dict.fromkeys([*metrics.ordered(offered), *chosen])),
+            key=url.widget("metrics", chosen), on_change=url.taken("metrics"), max_selections=data.PANELS_MAX,
+            placeholder="Choose metrics", wrap=True, select_all=False, width=560,
+        )  # fmt: skip
+        if len(asked) > data.PANELS_MAX:
+            st.caption(f"Showing {data.PANELS_MAX} of {len(asked)} metrics.")
     return chosen
 
 
@@ -114,7 +113,10 @@ def _nothing_to_draw(runs: Sequence[Run], offered: Sequence[str]) -> None:
     elif offered:
         st.info("Choose at least one metric.", icon=":material/checklist:")
     else:
-        st.info("These runs have not logged a metric yet. As soon as they do, it is drawn here.", icon=":material/hourglass_empty:")
+        st.info(
+            "These runs have not logged a metric yet. As soon as they do, it is drawn here.",
+            icon=":material/hourglass_empty:",
+        )
         if any(run.live for run in runs):
             st.fragment(_wait_for_a_metric, run_every=REFRESH_S)(tuple(run.ref for run in runs))
 
@@ -129,44 +131,46 @@ def _wait_for_a_metric(refs: tuple[str, ...]) -> None:
 
 
 def _options() -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        st.segmented_control(
-            "Horizontal axis", list(X_AXES), key="x", bind="query-params", default="step", required=True,
-            format_func=X_AXES.__getitem__, label_visibility="collapsed", on_change=lambda: url.set_zoom(None),
-        )  # fmt: skip
-        st.pills(
-            "Logarithmic", ["y", "x"], key="log", bind="query-params", selection_mode="multi",
-            format_func=lambda axis: f"log {axis}", label_visibility="collapsed",
-        )  # fmt: skip
-        st.caption("Smoothing", width="content")
-        st.slider("Smoothing", 0, 100, 0, key="smooth", bind="query-params", label_visibility="collapsed", width=170)
+    st.segmented_control(
+        "Horizontal axis", list(X_AXES), key=url.widget("x", _look().x), required=True,
+        on_change=url.taken("x", default="step", drop=["zoom"]), format_func=X_AXES.__getitem__,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    st.pills(
+        "Logarithmic", ["y", "x"], key=url.widget("log", url.some_of("log", ("x", "y"))),
+        on_change=url.taken("log", default=[]), selection_mode="multi", format_func=lambda axis: f"log {axis}",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    st.caption("Smoothing", width="content")
+    st.slider(
+        "Smoothing", 0, 100, key=url.widget("smooth", _look().smoothing), on_change=url.taken("smooth", default=0),
+        label_visibility="collapsed", width=150,
+    )  # fmt: skip
 
 
 def _look() -> comparison.Look:
-    state = st.session_state
-    log = state.get("log") or []
-    return comparison.Look(state.get("x") or "step", int(state.get("smooth") or 0), "x" in log, "y" in log)
+    log = url.some_of("log")
+    x = url.one_of("x", X_AXES, "step")
+    return comparison.Look(x, url.whole("smooth", 0, 100, 0), "x" in log, "y" in log)  # type: ignore[arg-type]
 
 
 def _zoomed() -> None:
-    url.set_zoom(curves.asked_window(CURVES_KEY))
+    url.put("zoom", url.window_text(curves.asked_window(CURVES_KEY)))
 
 
 def _curves(refs: tuple[str, ...], metric_names: tuple[str, ...], was_live: bool) -> None:
     banner = st.empty()  # always there, so that the curves keep their place, and with it what is pinned and hidden
     try:
         drawn, live = _draw(refs, metric_names)
-        st.session_state._drawn = drawn
     except StorageError as error:
-        drawn = st.session_state.get("_drawn")
-        if drawn is not None and drawn.refs != refs:
-            drawn = None
-        live = was_live
+        last: Drawn | None = st.session_state.get("_drawn")
+        last = last if last and last.refs == refs else None
         with banner.container():
-            states.storage_failed(error, last_good=drawn.at if drawn else None)
-        if drawn is None:
-            return
-    st.caption(drawn.caption)
+            states.storage_failed(error, last_good=last.at if last else None)
+        if last is not None:
+            curves.show(last.payload, key=CURVES_KEY, on_zoom=_zoomed)
+        return
+    st.session_state._drawn = drawn
     curves.show(drawn.payload, key=CURVES_KEY, on_zoom=_zoomed)
     if live != was_live:
         st.rerun()  # begin or end following
@@ -175,10 +179,10 @@ def _curves(refs: tuple[str, ...], metric_names: tuple[str, ...], was_live: bool
 def _draw(refs: tuple[str, ...], metric_names: tuple[str, ...]) -> tuple[Drawn, bool]:
     look, window = _look(), url.zoom()
     runs, _ = data.find(refs, ())
-    found, full = data.curves(refs, metric_names, look.x, window)
+    full = comparison.full_range(runs, metric_names, data.summaries(refs, metric_names), look.x)
+    found = data.curves(refs, metric_names, look.x, window)
     payload = comparison.payload(runs, metric_names, found, look, full, window)
-    words = comparison.caption(runs, found, look, window or full)
-    return Drawn(refs, payload, words, datetime.now(UTC)), any(run.live for run in runs)
+    return Drawn(refs, payload, datetime.now(UTC)), any(run.live for run in runs)
 
 
 def _tables(refs: tuple[str, ...], metric_names: tuple[str, ...]) -> None:
@@ -197,7 +201,8 @@ def _tables(refs: tuple[str, ...], metric_names: tuple[str, ...]) -> None:
         if len(runs) > 1:
             st.caption("Base", width="content")
             base = st.selectbox(
-                "Base", [run.ref for run in runs], key="base", bind="query-params", width=260,
+                "Base", list(refs), key=url.widget("base", url.one_of("base", refs, refs[0])),
+                on_change=url.taken("base", default=refs[0]), width=260,
                 format_func=lambda ref: by_ref.get(ref, ref), label_visibility="collapsed",
             )  # fmt: skip
     results.show_results(comparison.results(runs, metric_names, summaries, base), base)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import streamlit as st
-from runtide_storage.errors import StorageError
 
-from runtide_dashboard import data, formats, header, states
+from runtide_dashboard import data, formats, states
+from runtide_storage.errors import StorageError
 
 REFRESH_S = 5
 DEAD_LETTERS_SHOWN = 100
@@ -19,19 +19,15 @@ def page() -> None:
     except StorageError as error:
         states.storage_failed(error)
         return
-    late = health.behind_s is None or health.behind_s > header.LATE_S
-    with st.grid(4):
+    behind = "no worker" if health.behind_s is None else formats.duration(health.behind_s)
+    with st.grid(5):
+        st.metric("Behind", behind, border=True, help="How old the newest message is that may not be stored yet")
+        st.metric("Workers", f"{health.workers:,}", border=True)
+        st.metric("Points a second", formats.number(round(health.points_per_s or 0)), border=True, help="Last minute")
         st.metric(
-            "Behind", "no worker" if health.behind_s is None else formats.duration(health.behind_s), border=True,
-            delta="late" if late else "in time", delta_color="orange" if late else "green", delta_arrow="off",
-            help="How old the newest message is that is not stored yet",
-        )  # fmt: skip
-        st.metric(
-            "Points stored", "–" if health.points_per_s is None else f"{formats.number(round(health.points_per_s))} / s",
-            border=True, help="Over the last minute",
-        )  # fmt: skip
-        st.metric("Messages waiting", formats.number(health.lag), border=True, help="In the broker, not stored yet")
-        st.metric("Dead letters", formats.number(health.dead_letters), border=True, help="Messages that broke the contract")
+            "Messages waiting", formats.number(health.lag or 0), border=True, help="In the broker, not stored yet"
+        )
+        st.metric("Dead letters", f"{health.dead_letters:,}", border=True, help="Messages that broke the contract")
     if not letters:
         st.caption("No dead letters: every message so far kept the contract.")
         return

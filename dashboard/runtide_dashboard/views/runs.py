@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import streamlit as st
-from runtide_storage.errors import StorageError
 
-from runtide_dashboard import data, formats, header, metrics, selection, states, status, table
+from runtide_dashboard import data, formats, header, metrics, selection, states, status, table, url
 from runtide_dashboard.records import Run
+from runtide_storage.errors import StorageError
 
 LIVE_REFRESH_S = 2
 IDLE_REFRESH_S = 10  # so that a run that starts now shows up
 PAGE_ROWS = 100
 NEWEST = 8  # offered for comparison when nothing is chosen
 COLUMN_METRICS_MAX = 8
+CONTENT_ROWS = 24  # a longer table scrolls inside itself
 
 
 def page() -> None:
+    url.enter("runs", ("q", "state", "columns", "page"))
     project = header.project()
     try:
         runs = data.runs(project).runs if project else ()
@@ -30,9 +32,9 @@ def page() -> None:
         states.no_runs()
         st.fragment(_wait_for_a_run, run_every=LIVE_REFRESH_S)()
         return
-    _controls(runs, [name.name for name in names])
+    _controls(runs, names)
     live = any(run.live for run in runs)
-    st.fragment(_table, run_every=LIVE_REFRESH_S if live else IDLE_REFRESH_S)(project)
+    st.fragment(_table, run_every=LIVE_REFRESH_S if live else IDLE_REFRESH_S)(project, tuple(_columns(names)))
 
 
 def _wait_for_a_run() -> None:
@@ -45,25 +47,32 @@ def _wait_for_a_run() -> None:
 
 def _controls(runs: Sequence[Run], names: Sequence[str]) -> None:
     counts = {state: sum(run.state == state for run in runs) for state in status.STATES}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    present = [state for state in status.STATES if counts[state]]
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.text_input(
-            "Filter", key="q", bind="query-params", type="search", live=True, width=300,
-            placeholder="Name, group, tag, host …", label_visibility="collapsed",
+            "Filter", key=url.widget("q", url.text("q")), on_change=url.taken("q", default="", drop=["page"]),
+            type="search", live=True, width=300, placeholder="Name, group, tag, host …", label_visibility="collapsed",
         )  # fmt: skip
         st.pills(
-            "Status", [state for state in status.STATES if counts[state]], key="state", bind="query-params",
-            selection_mode="multi", label_visibility="collapsed",
+            "Status", present, key=url.widget("state", url.some_of("state", present)),
+            on_change=url.taken("state", default=[], drop=["page"]), selection_mode="multi",
+            label_visibility="collapsed",
             format_func=lambda state: f":{status.colour(state)}[{status.label(state)[0]}] {state} {counts[state]:,}",
         )  # fmt: skip
-        st.space("stretch")
         with st.popover("Columns", icon=":material/view_column:"):
             st.multiselect(
-                "Metrics in the table", names, default=metrics.most_telling(names), key="columns", bind="query-params",
+                "Metrics in the table", list(dict.fromkeys([*metrics.ordered(names), *_columns(names)])),
+                key=url.widget("columns", _columns(names)), on_change=url.taken("columns"),
                 max_selections=COLUMN_METRICS_MAX, width=420, help="The first one is drawn as a sparkline.",
             )  # fmt: skip
 
 
-def _table(project: str) -> None:
+def _columns(names: Sequence[str]) -> list[str]:
+    """The metrics that have columns."""
+    return url.some_of("columns")[:COLUMN_METRICS_MAX] if url.says("columns") else metrics.most_telling(names)
+
+
+def _table(project: str, shown_metrics: tuple[str, ...]) -> None:
     try:
         listed = data.runs(project)
         by_ref = {run.ref: run for run in listed.runs}
@@ -75,39 +84,37 @@ def _table(project: str) -> None:
         rows, waiting = selection.hold(
             st.session_state.get("_shown", []),
             [run.ref for run in wanted[first : first + PAGE_ROWS]],
-            holding=bool(_selected_rows()) and st.session_state.get("_shown_for") == _filters(project),
+            holding=bool(_selected_rows()) and st.session_state.get("_shown_for") == _filters(project, shown_metrics),
         )
-        st.session_state._shown, st.session_state._shown_for = rows, _filters(project)
+        st.session_state._shown, st.session_state._shown_for = rows, _filters(project, shown_metrics)
         runs = [by_ref[ref] for ref in rows if ref in by_ref]
-        shown_metrics = list(st.session_state.get("columns", []))
-        summaries = data.summaries(tuple(rows), tuple(shown_metrics))
+        summaries = data.summaries(tuple(rows), shown_metrics)
         sparks = data.sparklines(tuple(rows), shown_metrics[0]) if shown_metrics else {}
     except StorageError as error:
         states.storage_failed(error)
         return
+    _actions(project, listed, wanted, waiting, rows)
     arrow, columns = table.build(runs, shown_metrics, summaries, sparks, datetime.now(UTC))
     st.dataframe(
         arrow, key=_table_key(), column_config=columns, hide_index=True, on_select="rerun", selection_mode="multi-row",
-        height=min(36 * (len(runs) + 1) + 4, 900), row_height=36, placeholder="–",
+        height="content" if len(runs) <= CONTENT_ROWS else 36 * CONTENT_ROWS, row_height=36, placeholder="–",
         alt=f"{formats.count(len(runs), 'run')} with status, metrics, duration and start",
     )  # fmt: skip
-    _below(project, listed, wanted, waiting, rows)
 
 
-def _filters(project: str) -> tuple[object, ...]:
-    state = st.session_state
-    return project, state.get("q"), tuple(state.get("state") or ()), tuple(state.get("columns") or ()), state.get("page")
+def _filters(project: str, shown_metrics: tuple[str, ...]) -> tuple[object, ...]:
+    """While this stays the same, rows keep their places under a selection."""
+    return project, shown_metrics, url.text("q"), tuple(url.some_of("state")), url.text("page")
 
 
 def _filtered(runs: Sequence[Run]) -> list[Run]:
-    words, wanted = st.session_state.get("q") or "", st.session_state.get("state") or ()
+    words, wanted = url.text("q"), url.some_of("state", status.STATES)
     return [run for run in runs if (not wanted or run.state in wanted) and table.matches(run, words)]
 
 
 def _page_of(total: int) -> int:
     """Index of the first row of the chosen page."""
-    pages = max(1, -(-total // PAGE_ROWS))
-    return (min(int(st.session_state.get("page") or 1), pages) - 1) * PAGE_ROWS
+    return (url.whole("page", 1, max(1, -(-total // PAGE_ROWS)), 1) - 1) * PAGE_ROWS
 
 
 def _table_key() -> str:
@@ -125,26 +132,25 @@ def _clear_selection() -> None:
 
 
 def _clear_filters() -> None:
-    st.session_state.q = ""
-    st.session_state.state = []
+    for name in ("q", "state", "page"):
+        url.put(name, None)
 
 
 def _no_match(total: int) -> None:
-    words, wanted = st.session_state.get("q") or "", st.session_state.get("state") or ()
-    hiding = [part for part, on in (("the text filter", words), ("the status filter", wanted)) if on]
+    hiding = [part for name, part in (("q", "the text filter"), ("state", "the status filter")) if url.text(name)]
     st.info(f"None of {formats.count(total, 'run')} passes {' and '.join(hiding)}.", icon=":material/filter_alt_off:")
     if st.button("Clear filters", on_click=_clear_filters):
         st.rerun()
 
 
-def _below(project: str, listed: data.RunList, wanted: Sequence[Run], waiting: int, rows: Sequence[str]) -> None:
+def _actions(project: str, listed: data.RunList, wanted: Sequence[Run], waiting: int, rows: Sequence[str]) -> None:
     chosen = selection.chosen(_selected_rows(), rows)
     with st.container(horizontal=True, vertical_alignment="center"):
         newest = [run.ref for run in wanted[:NEWEST]]
         label = f"Compare {formats.count(len(chosen), 'run')}" if chosen else f"Compare the newest {len(newest)}"
         if st.button(label, type="primary" if chosen else "secondary", icon=":material/show_chart:", key="compare"):
             refs = (chosen or newest)[: data.RUNS_MAX]
-            st.switch_page("views/compare.py", query_params={"project": project, "runs": ",".join(refs)})
+            st.switch_page("views/compare.py", query_params={"project": project, "runs": url.joined(refs, project)})
         if chosen:
             st.button("Clear", type="tertiary", on_click=_clear_selection)
         if len(chosen) > data.RUNS_MAX:
@@ -157,12 +163,21 @@ def _below(project: str, listed: data.RunList, wanted: Sequence[Run], waiting: i
         if len(wanted) < len(listed.runs):
             words += f" of {len(listed.runs):,}"
         if listed.total > len(listed.runs):
-            words += f" · the newest {len(listed.runs):,} of {listed.total:,}: filter by project to see older ones"
+            words += f" · the newest {len(listed.runs):,} of {listed.total:,}: older ones are not listed here"
         if not chosen:
             words = f"Tick runs to compare them · {words}"
         st.caption(words, width="content")
         if pages > 1:
-            st.number_input("Page", 1, pages, key="page", bind="query-params", width=110, label_visibility="collapsed")
+            key = url.widget("page", url.whole("page", 1, pages, 1))
+            st.number_input(
+                "Page",
+                1,
+                pages,
+                key=key,
+                on_change=url.taken("page", default=1),
+                width=110,
+                label_visibility="collapsed",
+            )
             st.caption(f"of {pages}", width="content")
 
 

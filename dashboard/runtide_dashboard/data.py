@@ -1,0 +1,269 @@
+"""What the pages ask of storage: cached for a moment across all readers, limited, and in the pages' own words.
+
+Everything raises `runtide_storage.errors.StorageError`; failures are not cached. A page that many people look at asks
+ClickHouse once per `LIVE_S`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from runtide_dashboard import history, status
+from runtide_dashboard.curves import XKind
+from runtide_dashboard.records import Curve, Health, Project, Run, Summary
+from runtide_storage import Client
+from runtide_storage.errors import StorageError, Unreachable
+
+RUNS_MAX = 60  # curves in a panel
+PANELS_MAX = 8
+LISTED_MAX = 2_000  # runs in the table
+METRICS_MAX = 2_000  # names to choose from
+SPARK_POINTS = 40
+VALUE_SHOWN_MAX = 300  # characters of a dead letter
+LIVE_S = 1.5  # a bit below the pages' refresh, so that each refresh sees something new
+SLOW_S = 15.0  # what hardly changes: names, settings
+
+Window = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RunList:
+    """The newest runs of a project, the newest first; `total` is how many there are."""
+
+    runs: tuple[Run, ...]
+    total: int
+
+
+class _Connection:
+    """One client for the process. After a failure the next try waits, so that a page full of questions fails once."""
+
+    PAUSE_S = 1.0
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+        self._failed: Unreachable | None = None
+        self._failed_at_s = 0.0
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """The client, made at its first use. What makes it fail is remembered for PAUSE_S."""
+        with self._lock:
+            failed = self._failed
+            if failed is not None and time.monotonic() - self._failed_at_s < self.PAUSE_S:
+                raise type(failed)(str(failed))
+        try:
+            with self._lock:
+                self._client = self._client or Client()
+            yield self._client
+        except Unreachable as error:
+            self._failed, self._failed_at_s = error, time.monotonic()
+            raise
+
+
+@st.cache_resource
+def _connection() -> _Connection:
+    return _Connection()
+
+
+def _ask(sql: str, **params: Any) -> list[dict[str, Any]]:
+    """The rows of one query."""
+    with _connection().client() as client:
+        return client.sql(sql, params).to_pylist()
+
+
+def answers() -> bool:
+    """Whether storage answers now."""
+    try:
+        _ask("SELECT 1")
+    except StorageError:
+        return False
+    return True
+
+
+_SUMMARY = tuple(field.name for field in fields(Summary))
+_HEALTH = tuple(field.name for field in fields(Health))
+
+
+def _these(refs: Sequence[str]) -> dict[str, list[str]]:
+    """Parameters that name runs: the single names are what the views can turn into a filter on the index."""
+    pairs = [ref.split("/", 1) for ref in refs]
+    return {"refs": list(refs), "projects": sorted({p for p, _ in pairs}), "run_ids": sorted({r for _, r in pairs})}
+
+
+def _ref(row: Mapping[str, Any]) -> str:
+    return f"{row['project']}/{row['run_id']}"
+
+
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=4)
+def projects() -> tuple[Project, ...]:
+    """All projects, the one that started a run last first."""
+    sql = "SELECT project, count() AS runs FROM run_states GROUP BY project ORDER BY max(started_at) DESC, project"
+    return tuple(Project(row["project"], row["runs"]) for row in _ask(sql))
+
+
+# A run's rank is counted over its whole project, whichever runs are asked for. No `refs`: all.
+_RUNS = """
+    SELECT * FROM (
+        SELECT project, run_id, name, `group`, tags, host, attempt, state, health, started_at, ended_at, seen_at,
+               row_number() OVER (PARTITION BY project ORDER BY started_at, run_id DESC) - 1 AS rank,
+               count() OVER (PARTITION BY project) AS total
+        FROM run_states WHERE project IN {projects:Array(String)}
+    )
+    WHERE empty({refs:Array(String)}) OR concat(project, '/', run_id) IN {refs:Array(String)}
+    ORDER BY rank DESC LIMIT {limit:UInt32}
+"""
+
+
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)
+def runs(project: str) -> RunList:
+    """The newest LISTED_MAX runs of a project."""
+    rows = _ask(_RUNS, projects=[project], refs=[], limit=LISTED_MAX)
+    return RunList(tuple(_run(row) for row in rows), rows[0]["total"] if rows else 0)
+
+
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=256)
+def _named(refs: tuple[str, ...]) -> dict[str, Run]:
+    these = _these(refs)
+    rows = _ask(_RUNS, projects=these["projects"], refs=these["refs"], limit=len(refs))
+    return {run.ref: run for run in map(_run, rows)}
+
+
+def find(refs: tuple[str, ...], listed: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """These runs in this order, as they are now, and those that don't exist. `listed` are known already."""
+    known = {run.ref: run for run in listed}
+    missing = tuple(ref for ref in refs if ref not in known)
+    if missing:
+        known |= _named(missing)
+    return [known[ref] for ref in refs if ref in known], [ref for ref in refs if ref not in known]
+
+
+def _run(row: dict[str, Any]) -> Run:
+    return Run(
+        ref=_ref(row),
+        project=row["project"],
+        id=row["run_id"],
+        name=row["name"] or row["run_id"],
+        state=status.state_of(row["state"], row["health"]),
+        group=row["group"],
+        tags=tuple(row["tags"]),
+        host=row["host"],
+        attempt=row["attempt"],
+        started_at=_utc(row["started_at"]),
+        ended_at=_utc(row["ended_at"]) if row["ended_at"] else None,
+        seen_at=_utc(row["seen_at"]) if row["seen_at"] else None,
+        rank=row["rank"],
+    )
+
+
+def _utc(when: datetime) -> datetime:
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+@st.cache_data(ttl=SLOW_S, show_spinner=False, max_entries=64, refresh_mode="background")
+def metric_names(project: str) -> tuple[str, ...]:
+    """The metrics of a project, those of the most runs first."""
+    sql = """
+        SELECT metric FROM v_summary WHERE project = {project:String}
+        GROUP BY metric ORDER BY count() DESC, metric LIMIT {limit:UInt32}
+    """
+    return tuple(row["metric"] for row in _ask(sql, project=project, limit=METRICS_MAX))
+
+
+@st.cache_data(ttl=LIVE_S * 2, show_spinner=False, max_entries=256)
+def metrics_of(refs: tuple[str, ...]) -> tuple[str, ...]:
+    """The metrics of these runs, those of the most runs first."""
+    sql = """
+        SELECT metric FROM v_summary
+        WHERE project IN {projects:Array(String)} AND run_id IN {run_ids:Array(String)}
+            AND concat(project, '/', run_id) IN {refs:Array(String)}
+        GROUP BY metric ORDER BY count() DESC, metric LIMIT {limit:UInt32}
+    """
+    return tuple(row["metric"] for row in _ask(sql, limit=METRICS_MAX, **_these(refs))) if refs else ()
+
+
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=256)
+def summaries(refs: tuple[str, ...], metrics: tuple[str, ...]) -> dict[tuple[str, str], Summary]:
+    """(run, metric) -> what was logged; without entry where nothing was."""
+    if not refs or not metrics:
+        return {}
+    sql = """
+        SELECT project, run_id, metric, n, nonfinite, first_step, last, last_step, min, min_step, max, max_step, goal,
+            toUnixTimestamp64Milli(first_ts) AS first_ms, toUnixTimestamp64Milli(last_ts) AS last_ms
+        FROM v_summary
+        WHERE project IN {projects:Array(String)} AND run_id IN {run_ids:Array(String)}
+            AND concat(project, '/', run_id) IN {refs:Array(String)} AND metric IN {metrics:Array(String)}
+    """
+    return {
+        (_ref(row), row["metric"]): Summary(**{name: row[name] for name in _SUMMARY})
+        for row in _ask(sql, metrics=list(metrics), **_these(refs))
+    }
+
+
+@st.cache_data(ttl=LIVE_S * 2, show_spinner=False, max_entries=64)
+def sparklines(refs: tuple[str, ...], metric: str) -> dict[str, list[float]]:
+    """Run -> a few points of its curve, without those that are no numbers."""
+    if not refs:
+        return {}
+    with _connection().client() as client:
+        found = history.split(client.history(refs, metric, points=SPARK_POINTS).arrow)
+    return {ref: curve.mean[np.isfinite(curve.mean)].tolist() for ref, curve in found.get(metric, {}).items()}
+
+
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=128, max_size="256MB")
+def curves(
+    refs: tuple[str, ...], metrics: tuple[str, ...], x: XKind, window: Window | None
+) -> dict[str, dict[str, Curve]]:
+    """metric -> run -> curve within `window` (None: all). One query, whatever the number of runs and metrics."""
+    points = history.points_for(len(refs), len(metrics))
+    with _connection().client() as client:
+        return history.split(client.history(refs, metrics, points=points, x=x, window=window).arrow)
+
+
+@st.cache_data(ttl=SLOW_S, show_spinner=False, max_entries=128)
+def values(refs: tuple[str, ...], section: str) -> dict[str, dict[str, Any]]:
+    """Run -> key -> value of its `config` or `meta`."""
+    found: dict[str, dict[str, Any]] = {}
+    sql = """
+        SELECT project, run_id, name, value FROM v_values
+        WHERE project IN {projects:Array(String)} AND run_id IN {run_ids:Array(String)}
+            AND concat(project, '/', run_id) IN {refs:Array(String)} AND section = {section:String}
+    """
+    for row in _ask(sql, section=section, **_these(refs)):
+        found.setdefault(_ref(row), {})[row["name"]] = json.loads(row["value"])
+    return found
+
+
+@st.cache_data(ttl=2.0, show_spinner=False, max_entries=2)
+def pipeline() -> Health:
+    """How the pipeline is."""
+    with _connection().client() as client:
+        [row] = client.pipeline().to_pylist()
+    return Health(**{name: row[name] for name in _HEALTH})
+
+
+@st.cache_data(ttl=2.0, show_spinner=False, max_entries=4)
+def dead_letters(limit: int) -> list[dict[str, Any]]:
+    """The newest dead letters: at, reason, detail, source, value."""
+    with _connection().client() as client:
+        rows = client.dead_letters(limit).to_pylist()
+    return [
+        {
+            "at": row["at"],
+            "reason": row["reason"],
+            "detail": row["detail"],
+            "source": f"{row['topic']} · {row['partition']} · {row['offset']}",
+            "value": str(row["value"])[:VALUE_SHOWN_MAX],
+        }
+        for row in rows
+    ]
