@@ -86,7 +86,7 @@ def status(as_json: bool) -> int:
     else:
         print(f"kafka    {facts['kafka']['address']:<28} {'reachable' if facts['kafka']['reachable'] else 'DOWN'}")
         print(f"journal  {facts['journal']}")
-        for line in shipper_lines(facts["shippers"]):
+        for line in shipper_lines(facts["shippers"], facts["kafka"]["address"]):
             print(line)
     if not facts["kafka"]["reachable"]:
         return UNREACHABLE
@@ -116,8 +116,8 @@ def is_stuck(shipper: dict[str, Any]) -> bool:
     return bool(waits) and (not shipper["running"] or shipper["reachable"] is False)
 
 
-def shipper_lines(shippers: Sequence[dict[str, Any]]) -> list[str]:
-    """One line for each shipper."""
+def shipper_lines(shippers: Sequence[dict[str, Any]], kafka: str) -> list[str]:
+    """One line for each shipper. `kafka`: where new runs of this host go."""
     lines = []
     for each in shippers:
         if not each["running"]:
@@ -126,9 +126,11 @@ def shipper_lines(shippers: Sequence[dict[str, Any]]) -> list[str]:
             state = f"KAFKA UNREACHABLE ({each['error']})"
         else:
             state = f"running for {each['writers']} writers"
+        elsewhere = each["kafka"] != kafka and is_stuck(each)
         waits = f"{size(each['backlog_bytes'])} to send, {each['lag_s']:.1f} s behind"
         lines.append(
             f"shipper  {each['kafka']:<28} {state}; {waits}; {size(each['unconfirmed_bytes'])} not confirmed stored"
+            + (" (`runtide sync` delivers that to today's Kafka)" if elsewhere else "")
         )
     return lines
 

@@ -83,7 +83,8 @@ def number(value: float) -> str:
 
 def moment(value: datetime) -> str:
     """Local time to the second. Storage speaks UTC, with or without saying so."""
-    known = value if value.tzinfo else value.replace(tzinfo=UTC)
+    zone = value.tzinfo or UTC  # fields one by one: times with nanoseconds are pandas' own kind of datetime
+    known = datetime(value.year, value.month, value.day, value.hour, value.minute, value.second, tzinfo=zone)
     return known.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 

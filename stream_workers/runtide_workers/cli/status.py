@@ -133,7 +133,7 @@ def _print(facts: Mapping[str, Any]) -> None:
         kafka = facts["kafka"]
         print(f"kafka    {kafka['address']:<28} {'reachable' if kafka['reachable'] else 'DOWN'}")
     _print_pipeline(facts["pipeline"])
-    for line in commands.shipper_lines(facts["shippers"]):
+    for line in commands.shipper_lines(facts["shippers"], facts["kafka"]["address"]):
         print(output.printable(line))
     if facts.get("dashboard"):
         print(f"pages    {facts['dashboard']}")

@@ -79,14 +79,18 @@ def holder(port: int) -> str:
     """Who listens on `port`, for people: "nginx (pid 123)", or a guess where the system does not tell."""
     import psutil
 
+    closing = False
     try:
         for connection in psutil.net_connections(kind="tcp"):
-            if connection.laddr and connection.laddr.port == port and connection.pid:
+            if not connection.laddr or connection.laddr.port != port:
+                continue
+            if connection.pid:
                 process = psutil.Process(connection.pid)
                 return f"{_name(process)} (pid {process.pid})"
+            closing = closing or connection.status != psutil.CONN_LISTEN
     except psutil.Error:
         pass
-    return "another user's process"
+    return "a connection that is just closing" if closing else "another user's process"
 
 
 def _name(process: Any) -> str:
