@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from runtide_workers.embedded import logs, probes, stackfile
+from runtide_workers.embedded import children, logs, probes, stackfile
 from runtide_workers.embedded.home import Home, write_private
 from runtide_workers.embedded.interrupts import Interrupts, KillRequested
 from runtide_workers.embedded.ports import Ports, PortTakenError, holder, is_free
 from runtide_workers.embedded.restarts import DELAYS_S, HOPELESS_DEATHS, STEADY_S, Restarts
+from runtide_workers.embedded.services import Program
 
 
 def test_the_first_restart_is_at_once_and_later_ones_wait_longer() -> None:
@@ -177,3 +178,32 @@ def test_http_probes_ignore_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         assert probes.http_get(server.server_port, "/ping") == "ready"
         assert probes.http_get_json(server.server_port, "/healthz") == ("busy", {"lag": 3})
         server.shutdown()
+
+
+def test_a_child_that_runs_but_does_not_answer_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "SILENT_MAX_S", 0.0)
+    said: list[str] = []
+    argv = [sys.executable, "-c", "import time; time.sleep(60)"]
+    program = Program("deaf", argv, word="sleep", port=9, log=tmp_path / "log", env=os.environ, health="/healthz")
+    child = children.Child(program, said.append)
+    child.launch()
+    child.is_ready = True
+    assert child.look()
+    assert program.exit_code == -signal.SIGKILL and not child.is_ready
+    assert "deaf has not answered" in said[0]
+    child.bury()
+    assert "deaf was killed by SIGKILL; starting it again" in said[1]
+
+
+def test_a_child_that_can_not_be_started_counts_as_dead(tmp_path: Path) -> None:
+    said: list[str] = []
+    program = Program(
+        "absent", [str(tmp_path / "nothing")], word="nothing", port=9, log=tmp_path / "log", env={}, health="/"
+    )
+    child = children.Child(program, said.append)
+    for _ in range(HOPELESS_DEATHS):
+        child.launch()
+        assert program.pid is None
+        child.bury()
+    assert "absent could not be started" in "\n".join(said) and "does not stay up" in "\n".join(said)
+    assert child.facts()["state"] == "down" and child.facts()["process"] is None
