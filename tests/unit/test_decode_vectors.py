@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,17 @@ def test_there_are_good_and_bad_vectors() -> None:
     good = sum(not vector["expect"]["dead"] for vector in VECTORS)
     assert good >= 20 and len(VECTORS) - good >= 40
     assert len({vector["name"] for vector in VECTORS}) == len(VECTORS)
+
+
+def test_every_reason_is_explained_and_shown() -> None:
+    """docs/events.md names the reasons; each has a vector, but those that take megabytes or a server's refusal."""
+    table = (DOCS / "events.md").read_text().partition("## Dead letters")[2]
+    explained = {
+        word
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for word in re.findall(r"`([a-z_]{4,})`", line.split("|")[1])
+    }
+    shown = {letter["reason"] for vector in VECTORS for letter in vector["expect"]["dead"]}
+    assert explained - shown == {"message_too_large", "line_too_large", "rejected"}
+    assert shown <= explained
