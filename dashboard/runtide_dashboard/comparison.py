@@ -90,7 +90,7 @@ def payload(
 
 
 def caption(runs: Sequence[Run], found: Curves, look: Look) -> str:
-    """How faithfully the curves show what was logged; the browser puts the range before it, in the reader's time zone."""
+    """How faithfully the curves show what was logged. The browser puts the range before it, in the reader's time."""
     parts = [formats.count(len(runs), "run")]
     drawn = [curve for by_run in found.values() for curve in by_run.values() if len(curve.x)]
     if not drawn:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 def hold(shown: Sequence[str], now: Sequence[str], *, holding: bool) -> tuple[list[str], int]:
     """The rows to show, and how many new ones wait.
 
-    While something is selected (`holding`), the rows `shown` keep their places even if the order has changed or a run
-    has left the list, and new ones wait. Otherwise it is the present order.
+    While something is selected (`holding`), the rows `shown` keep their places even if the order has changed, and new
+    ones wait. Otherwise it is the present order.
     """
     if not holding or not shown:
         return list(now), 0
@@ -20,3 +20,9 @@ def hold(shown: Sequence[str], now: Sequence[str], *, holding: bool) -> tuple[li
 def chosen(rows: Sequence[int], shown: Sequence[str]) -> list[str]:
     """The runs at these rows, from the top; positions that don't exist any more are left out."""
     return [shown[row] for row in sorted(set(rows)) if 0 <= row < len(shown)]
+
+
+def places(chosen: Sequence[str], shown: Sequence[str]) -> list[int]:
+    """The rows at which these runs are; those not shown are left out."""
+    where = {ref: row for row, ref in enumerate(shown)}
+    return sorted(where[ref] for ref in chosen if ref in where)

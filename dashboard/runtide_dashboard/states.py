@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -41,10 +42,11 @@ def storage_failed(error: StorageError, *, last_good: datetime | None = None) ->
     )
     st.caption(plain(str(error)))
     if retry:
-        _look_again()
+        _look_again(time.monotonic())
 
 
 @st.fragment(run_every=RETRY_S)
-def _look_again() -> None:
-    if data.answers():
+def _look_again(drawn_at_s: float) -> None:
+    # Not with the banner itself: storage may answer this and still fail at what the page asks.
+    if time.monotonic() - drawn_at_s > RETRY_S / 2 and data.answers():
         st.rerun()

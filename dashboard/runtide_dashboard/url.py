@@ -14,16 +14,28 @@ import streamlit as st
 
 Window = tuple[float, float]
 
-_REF = re.compile(r"[A-Za-z0-9._-]{1,128}/[A-Za-z0-9._-]{1,128}")
+_PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,128}"  # of the event contract
+_REF = re.compile(f"{_PART}/{_PART}")
 
 
-def enter(page: str, names: Sequence[str]) -> None:
+# The parameters of each page; `project` is of all.
+PAGES = {
+    "runs": ("q", "state", "columns", "page"),
+    "compare": ("runs", "metrics", "x", "log", "smooth", "zoom", "base"),
+}
+
+
+def enter(page: str) -> None:
     """At the top of a page: bring back what the reader had here before, unless the address says something itself.
 
-    `names` are the page's parameters; the navigation bar leads to an address without any.
+    The navigation bar leads to an address without any parameters; going back may leave those of the other page.
     """
     memory = st.session_state.setdefault("_addresses", {})
     st.session_state._page = page
+    for name in [name for other, names in PAGES.items() if other != page for name in names]:
+        if name in st.query_params:
+            del st.query_params[name]
+    names = PAGES[page]
     if any(name in st.query_params for name in names):
         memory[page] = {name: st.query_params.get_all(name) for name in names if name in st.query_params}
     elif memory.get(page):

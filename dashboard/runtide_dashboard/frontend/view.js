@@ -23,6 +23,7 @@ class View {
     this.focus = null; // the panel under the pointer
     this.drag = null;
     this.asked = null; // the window that Python was asked for
+    this.patience = 0; // how many payloads of another window may still be on their way
     this.elements.reset.addEventListener("click", () => this.zoom(null));
     this.elements.showAll.addEventListener("click", () => this.showAll());
     this.elements.probe.addEventListener("transitionend", () => this.draw()); // its colour follows the theme
@@ -35,8 +36,10 @@ class View {
     this.send = send;
     const followed = this.hovered === null ? null : this.header.runs[this.hovered].ref;
     this.header = decode(bytes);
-    this.window = this.header.x.window;
-    this.asked = null;
+    if (this.answersWhatWasAsked()) {
+      this.window = this.header.x.window;
+      this.asked = null;
+    } // else it was on its way before the reader zoomed: what was asked for stays in sight
     const index = this.header.runs.findIndex((run) => run.ref === followed);
     this.hovered = index < 0 ? null : index;
     if (!this.header.runs.some((run) => run.ref === this.pinned)) this.pinned = null;
@@ -45,6 +48,14 @@ class View {
     syncLegend(this);
     this.draw();
     this.describe();
+  }
+
+  answersWhatWasAsked() {
+    if (this.asked === null || this.patience-- <= 0) return true;
+    const { window, zoomed } = this.header.x;
+    if (this.asked === "full") return !zoomed;
+    const near = Math.abs(this.asked[1] - this.asked[0]) * 1e-6;
+    return window.every((edge, i) => Math.abs(edge - this.asked[i]) <= near);
   }
 
   syncPanels() {
@@ -223,6 +234,7 @@ class View {
     }
     this.window = wanted;
     this.asked = window === null || (wanted[0] <= full[0] && wanted[1] >= full[1]) ? "full" : wanted;
+    this.patience = 2;
     this.draw();
     this.describe();
     this.send("zoom", this.asked);

@@ -15,7 +15,6 @@ from runtide_storage.errors import StorageError
 REFRESH_S = 2
 NEWEST = 5  # shown when nothing is chosen
 CURVES_KEY = "curves"
-PARAMETERS = ("runs", "metrics", "x", "log", "smooth", "zoom", "base")
 X_AXES = {"step": "Step", "relative": "Time since start", "time": "Clock time"}
 
 
@@ -29,7 +28,7 @@ class Drawn:
 
 
 def page() -> None:
-    url.enter("compare", PARAMETERS)
+    url.enter("compare")
     project = header.project()
     try:
         listed = data.runs(project).runs if project else ()

@@ -20,7 +20,7 @@ CONTENT_ROWS = 24  # a longer table scrolls inside itself
 
 
 def page() -> None:
-    url.enter("runs", ("q", "state", "columns", "page"))
+    url.enter("runs")
     project = header.project()
     try:
         runs = data.runs(project).runs if project else ()
@@ -75,36 +75,65 @@ def _columns(names: Sequence[str]) -> list[str]:
 def _table(project: str, shown_metrics: tuple[str, ...]) -> None:
     try:
         listed = data.runs(project)
-        by_ref = {run.ref: run for run in listed.runs}
         wanted = _filtered(listed.runs)
         if not wanted:
             _no_match(len(listed.runs))
             return
         first = _page_of(len(wanted))
-        rows, waiting = selection.hold(
-            st.session_state.get("_shown", []),
-            [run.ref for run in wanted[first : first + PAGE_ROWS]],
-            holding=bool(_selected_rows()) and st.session_state.get("_shown_for") == _filters(project, shown_metrics),
+        now = [run.ref for run in wanted[first : first + PAGE_ROWS]]
+        rows, chosen, waiting = _rows(
+            now, (project, shown_metrics, *map(url.text, ("q", "page")), url.some_of("state"))
         )
-        st.session_state._shown, st.session_state._shown_for = rows, _filters(project, shown_metrics)
-        runs = [by_ref[ref] for ref in rows if ref in by_ref]
         summaries = data.summaries(tuple(rows), shown_metrics)
         sparks = data.sparklines(tuple(rows), shown_metrics[0]) if shown_metrics else {}
     except StorageError as error:
         states.storage_failed(error)
         return
-    _actions(project, listed, wanted, waiting, rows)
-    arrow, columns = table.build(runs, shown_metrics, summaries, sparks, datetime.now(UTC))
+    by_ref = {run.ref: run for run in listed.runs}
+    _actions(project, listed, wanted, waiting, chosen)
+    arrow, columns = table.build([by_ref[ref] for ref in rows], shown_metrics, summaries, sparks, datetime.now(UTC))
     st.dataframe(
         arrow, key=_table_key(), column_config=columns, hide_index=True, on_select="rerun", selection_mode="multi-row",
-        height="content" if len(runs) <= CONTENT_ROWS else 36 * CONTENT_ROWS, row_height=36, placeholder="–",
-        alt=f"{formats.count(len(runs), 'run')} with status, metrics, duration and start",
+        selection_default={"selection": {"rows": selection.places(chosen, rows)}},
+        height="content" if len(rows) <= CONTENT_ROWS else 36 * CONTENT_ROWS, row_height=36, placeholder="–",
+        alt=f"{formats.count(len(rows), 'run')} with status, metrics, duration and start",
     )  # fmt: skip
 
 
-def _filters(project: str, shown_metrics: tuple[str, ...]) -> tuple[object, ...]:
-    """While this stays the same, rows keep their places under a selection."""
-    return project, shown_metrics, url.text("q"), tuple(url.some_of("state")), url.text("page")
+def _rows(now: Sequence[str], filters: tuple[object, ...]) -> tuple[list[str], list[str], int]:
+    """(the rows to show, those of them that are selected, how many new ones wait).
+
+    The table knows its selection by position. While it shows the same list, rows keep their places; another list is
+    another table, in which the same runs are selected anew.
+    """
+    state = st.session_state
+    shown: list[str] = state.get("_shown", [])
+    mounted = state.get(_table_key())
+    chosen = selection.chosen(mounted["selection"]["rows"], shown) if mounted else state.get("_chosen", [])
+    take_new = state.pop("_take_new", False)
+    if mounted and filters == state.get("_shown_for") and not take_new:
+        rows, waiting = selection.hold(shown, now, holding=bool(chosen))
+    else:
+        rows, waiting = list(now), 0
+        state._generation = state.get("_generation", 0) + 1
+    chosen = [ref for ref in chosen if ref in rows]
+    state._shown, state._shown_for, state._chosen = rows, filters, chosen
+    return rows, chosen, waiting
+
+
+def _table_key() -> str:
+    """A new key is a new table."""
+    return f"runs_table_{st.session_state.get('_generation', 0)}"
+
+
+def _clear_selection() -> None:
+    st.session_state.pop(_table_key(), None)
+    st.session_state._generation = st.session_state.get("_generation", 0) + 1
+    st.session_state._chosen = []
+
+
+def _take_new() -> None:
+    st.session_state._take_new = True
 
 
 def _filtered(runs: Sequence[Run]) -> list[Run]:
@@ -115,20 +144,6 @@ def _filtered(runs: Sequence[Run]) -> list[Run]:
 def _page_of(total: int) -> int:
     """Index of the first row of the chosen page."""
     return (url.whole("page", 1, max(1, -(-total // PAGE_ROWS)), 1) - 1) * PAGE_ROWS
-
-
-def _table_key() -> str:
-    """A new key is a new table, with nothing selected."""
-    return f"runs_table_{st.session_state.get('_table_generation', 0)}"
-
-
-def _selected_rows() -> list[int]:
-    state = st.session_state.get(_table_key())
-    return list(state["selection"]["rows"]) if state else []
-
-
-def _clear_selection() -> None:
-    st.session_state._table_generation = st.session_state.get("_table_generation", 0) + 1
 
 
 def _clear_filters() -> None:
@@ -143,8 +158,7 @@ def _no_match(total: int) -> None:
         st.rerun()
 
 
-def _actions(project: str, listed: data.RunList, wanted: Sequence[Run], waiting: int, rows: Sequence[str]) -> None:
-    chosen = selection.chosen(_selected_rows(), rows)
+def _actions(project: str, listed: data.RunList, wanted: Sequence[Run], waiting: int, chosen: Sequence[str]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         newest = [run.ref for run in wanted[:NEWEST]]
         label = f"Compare {formats.count(len(chosen), 'run')}" if chosen else f"Compare the newest {len(newest)}"
@@ -156,8 +170,7 @@ def _actions(project: str, listed: data.RunList, wanted: Sequence[Run], waiting:
         if len(chosen) > data.RUNS_MAX:
             st.caption(f"The first {data.RUNS_MAX} of them: more curves can't be told apart.")
         if waiting:
-            st.button(f"{formats.count(waiting, 'new run')}: show", type="tertiary", on_click=_clear_selection)
-        st.space("stretch")
+            st.button(f"Show {formats.count(waiting, 'new run')}", type="tertiary", on_click=_take_new)
         pages = -(-len(wanted) // PAGE_ROWS)
         words = formats.count(len(wanted), "run")
         if len(wanted) < len(listed.runs):
@@ -170,14 +183,9 @@ def _actions(project: str, listed: data.RunList, wanted: Sequence[Run], waiting:
         if pages > 1:
             key = url.widget("page", url.whole("page", 1, pages, 1))
             st.number_input(
-                "Page",
-                1,
-                pages,
-                key=key,
-                on_change=url.taken("page", default=1),
-                width=110,
+                "Page", 1, pages, key=key, on_change=url.taken("page", default=1), width=110,
                 label_visibility="collapsed",
-            )
+            )  # fmt: skip
             st.caption(f"of {pages}", width="content")
 
 
