@@ -16,25 +16,36 @@ from .training import Trainee, progress, train
 
 QUERY = "SELECT run, max(value) FROM v_points WHERE metric = 'val/accuracy' GROUP BY run ORDER BY 2"
 
+METRICS = ("val/accuracy", "train/loss", "val/loss", "lr")  # that the compare page shows first
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo. 0: everything went as planned; 1: it did not; 3: the stack did not come up."""
     parser = argparse.ArgumentParser(prog="runtide demo", description="Train a dozen real models and compare them.")
     parser.add_argument("--at-once", type=int, default=3, help="training processes at a time (default 3)")
     options = parser.parse_args(arguments)
-    began = time.monotonic()
+    for name in [name for name in os.environ if name.startswith("RUNTIDE_") and name != "RUNTIDE_HOME"]:
+        del os.environ[name]  # the demo is of the local stack, wherever the caller's own trainings go
+    try:
+        return run(options.at_once)
+    except KeyboardInterrupt:
+        print("\nStopped. The stack stays up; `runtide down` ends it.", file=sys.stderr)
+        return 130
 
+
+def run(at_once: int) -> int:
+    began = time.monotonic()
     heading(1, "The stack: broker, ClickHouse, worker, dashboard")
     if subprocess.run([sys.executable, "-m", "runtide.cli", "up", "--detach"], check=False).returncode != 0:
         print("The stack did not come up; `runtide doctor` says why.", file=sys.stderr)
         return 3
 
-    heading(2, f"{len(PLAN)} trainings, {options.at_once} at a time; one will be killed, one can't work")
+    heading(2, f"{len(PLAN)} trainings, {at_once} at a time; one will be killed, one can't work")
     stamp = time.strftime("%m%d-%H%M%S")
     folder = Path(tempfile.mkdtemp(prefix="runtide-demo-"))
     trainees = [Trainee(training, f"{training.name}-{stamp}", folder) for training in PLAN]
     with progress() as watch:
-        train(trainees, options.at_once, watch)
+        train(trainees, at_once, watch, os.environ)
     surprises = [trainee for trainee in trainees if not trainee.as_planned]
     for trainee in surprises:
         print(
@@ -71,7 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.print_table(trainees, runs, report.summaries(client, trainees))
 
     heading(5, f"Done in {time.monotonic() - began:.0f} s. Look around")
-    print(f"  {compare_link([trainee.run_id for trainee in trainees])}\n")
+    digits = [trainee.run_id for trainee in trainees if trainee.training.name.startswith("digits")]
+    print(f"  The networks for handwritten digits, side by side:\n  {compare_link(digits)}\n")
     first = trainees[0].run_id
     print(f"  runtide runs --project {PROJECT}")
     print(f"  runtide show {PROJECT}/{first}")
@@ -92,8 +104,8 @@ def compare_link(run_ids: Sequence[str]) -> str:
     """The dashboard's compare page with these runs on it."""
     home = Path(os.environ.get("RUNTIDE_HOME") or Path.home() / ".runtide")
     dashboard = json.loads((home / "stack.json").read_text()).get("dashboard", "http://127.0.0.1:17702")
-    query = urlencode({"runs": ",".join(f"{PROJECT}/{run_id}" for run_id in run_ids)}, safe="/,")
-    return f"{dashboard}/compare?{query}"
+    shown = {"project": PROJECT, "runs": ",".join(run_ids), "metrics": METRICS}
+    return f"{dashboard}/compare?{urlencode(shown, doseq=True, safe='/,')}"
 
 
 if __name__ == "__main__":

@@ -25,10 +25,8 @@ class Training:
 
 def classifier(data: str, model: str, lr: float, seed: int = 0, steps: int = 2500) -> Training:
     arguments = f"--data {data} --model {model} --lr {lr:g} --seed {seed} --steps {steps}"
-    title = "sklearn MLPClassifier" if model == "mlp" else "sklearn SGDClassifier"
-    return Training(
-        "sklearn_classifier", tuple(arguments.split()), steps, f"{data}-{model}-lr{lr:g}-s{seed}", f"{title}, {data}"
-    )
+    name = f"{data}-{model}-lr{lr:g}-s{seed}"
+    return Training("sklearn_classifier", tuple(arguments.split()), steps, name, f"scikit-learn {model.upper()}")
 
 
 def network(
@@ -36,19 +34,19 @@ def network(
 ) -> Training:
     arguments = f"--optimizer {optimizer} --lr {lr:g} --hidden {hidden} --steps {steps}"
     name = f"digits-numpy-{optimizer}-lr{lr:g}-h{hidden}"
-    return Training("numpy_mlp", tuple(arguments.split()), steps, name, f"numpy network ({optimizer}), digits", fate)
+    return Training("numpy_mlp", tuple(arguments.split()), steps, name, f"numpy, {optimizer}", fate)
 
 
 def trees(eta: float, depth: int, rounds: int) -> Training:
     arguments = f"--eta {eta:g} --depth {depth} --rounds {rounds}"
     name = f"cancer-xgboost-eta{eta:g}-d{depth}"
-    return Training("xgboost_cancer", tuple(arguments.split()), rounds, name, "XGBoost, cancer")
+    return Training("xgboost_cancer", tuple(arguments.split()), rounds, name, "XGBoost")
 
 
 def diabetes(penalty: str, lr: float, steps: int = 4000) -> Training:
     arguments = f"--penalty {penalty} --lr {lr:g} --steps {steps}"
     name = f"diabetes-{penalty}-lr{lr:g}"
-    return Training("sklearn_diabetes", tuple(arguments.split()), steps, name, "sklearn SGDRegressor, diabetes")
+    return Training("sklearn_diabetes", tuple(arguments.split()), steps, name, "scikit-learn SGD")
 
 
 PLAN = (

@@ -92,15 +92,15 @@ def print_table(
     metrics: Mapping[str, Mapping[str, Mapping[str, Any]]],
 ) -> None:
     """The comparison, best validation accuracy first."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="What was trained, as ClickHouse tells it", title_justify="left")
-    table.add_column("run", no_wrap=True)
-    table.add_column("model")
-    table.add_column("state")
-    for heading in ("steps", "val accuracy last / best", "val loss", "seconds"):
-        table.add_column(heading, justify="right")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("run", "model", "state"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("steps", "val accuracy: last", "best", "val loss", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
 
     def best(trainee: Trainee) -> float:
         return float(metrics.get(trainee.run_id, {}).get("val/accuracy", {}).get("max", -1.0))
@@ -115,11 +115,12 @@ def print_table(
             trainee.training.model,
             f"[{colours.get(state, 'white')}]{state}",
             f"{steps['last_step'] + 1:,}" if steps else "-",
-            f"{accuracy['last']:.3f} / {accuracy['max']:.3f}" if accuracy else "-",
+            f"{accuracy['last']:.3f}" if accuracy else "-",
+            f"{accuracy['max']:.3f}" if accuracy else "-",
             f"{loss['last']:.4f}" if loss else "-",
             f"{(run['ended_at'] - run['started_at']).total_seconds():.1f}" if run.get("ended_at") else "-",
         )
     console = Console()
-    if console.width < 120 and not console.is_terminal:
+    if not console.is_terminal:
         console = Console(width=120)  # a file or a pipe has no width of its own
     console.print(table)

@@ -1,6 +1,5 @@
 """Train the whole plan in processes of their own, a few at a time, and watch what each has logged."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -67,12 +66,13 @@ class Trainee:
 Watch = Callable[[Sequence[Trainee]], None]
 
 
-def train(trainees: Sequence[Trainee], at_once: int, watch: Watch, period_s: float = 0.1) -> None:
+def train(
+    trainees: Sequence[Trainee], at_once: int, watch: Watch, environment: Mapping[str, str], period_s: float = 0.1
+) -> None:
     """Run all of `trainees`, at most `at_once` at a time; `watch` is called with all of them every `period_s`.
 
     No process outlives this call, whatever ends it.
     """
-    environment = dict(os.environ)
     waiting = list(trainees)
     try:
         while waiting or any(trainee.exit_code is None for trainee in trainees):
