@@ -20,6 +20,7 @@ import mode
 from runtide.events import EVENTS_TOPIC
 from runtide_workers.delivery import Closing, Delivery, by_size
 from runtide_workers.envelope import Message
+from runtide_workers.fetching import fetch_soon
 from runtide_workers.health import Meter, Partition
 from runtide_workers.settings import WorkerSettings
 
@@ -66,6 +67,7 @@ def build(
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
+    fetch_soon(app)
     topic = app.topic(EVENTS_TOPIC, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
 
     async def store(stream: Any) -> None:
