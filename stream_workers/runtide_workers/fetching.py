@@ -1,7 +1,7 @@
 """Faust's Kafka consumer with a shorter long poll.
 
 Faust asks the broker to hold a fetch for 1.5 s while there is nothing new, and offers no setting for that. A broker
-that looks again only now and then (Tansu: after half of the time) makes messages wait 0.4 s by that, and 0.75 s at worst.
+that looks again only now and then (Tansu: after half the time) makes messages wait 0.4 s by that, 0.75 s at worst.
 """
 
 from __future__ import annotations
