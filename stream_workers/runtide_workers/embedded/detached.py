@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
@@ -88,8 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.broker_bytes_max,
     )  # fmt: skip
 
-    def say(text: str) -> None:
-        print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)
+    def tell(text: str) -> None:
         _tell(reports, {"say": text})
 
     def ready(described: dict[str, Any]) -> None:
@@ -97,12 +95,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reports.close()
 
     try:
-        Supervisor(plan, say).run(ready)
+        Supervisor(plan, tell).run(ready)
     except AlreadyRunning:
         _tell(reports, {"already": True})
     except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits at the other end of the pipe
         details = error.details if isinstance(error, StackError) else []
-        print(time.strftime("%Y-%m-%d %H:%M:%S"), f"{type(error).__name__}: {error}", *details, sep="\n", flush=True)
+        log = plan.home.log("supervisor")
+        for line in (f"{type(error).__name__}: {error}", *details):
+            logs.append(log, line)
         _tell(reports, {"failed": str(error), "details": details})
         return SERVICE_UNREACHABLE
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 BYTES_MAX = 32 << 20
@@ -23,6 +24,15 @@ def trim(path: Path) -> None:
             file.truncate(0)
     except OSError:
         pass  # a log is not worth a stack
+
+
+def append(path: Path, text: str) -> None:
+    """One dated line."""
+    try:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+    except OSError:
+        pass  # as in `trim`
 
 
 def death(exit_code: int | None) -> str:

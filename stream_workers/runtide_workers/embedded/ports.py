@@ -86,7 +86,7 @@ def holder(port: int) -> str:
                 continue
             if connection.pid:
                 process = psutil.Process(connection.pid)
-                return f"{_name(process)} (pid {process.pid})"
+                return f"{_name(process)} (pid {process.pid}{_of_stack(process)})"
             closing = closing or connection.status != psutil.CONN_LISTEN
     except psutil.Error:
         pass
@@ -105,3 +105,12 @@ def _name(process: Any) -> str:
     if not name.startswith("python") or len(command) < 2:
         return name
     return " ".join([name, *command[1:3]])[:80]
+
+
+def _of_stack(process: Any) -> str:
+    """Another stack's part is easier to find by its home."""
+    for parent in process.parents():
+        command = parent.cmdline()
+        if "runtide_workers.embedded.detached" in command and "--home" in command:
+            return f", of the stack in {command[command.index('--home') + 1]}"
+    return ""

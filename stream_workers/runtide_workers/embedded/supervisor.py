@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,8 +69,8 @@ class _StopRequested(Exception):
 class Supervisor:
     """One stack, from the first process to the last. Runs in the main thread of its process; use once."""
 
-    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
-        self._plan, self._home, self._say = plan, plan.home, say
+    def __init__(self, plan: Plan, tell: Callable[[str], None]) -> None:
+        self._plan, self._home, self._tell = plan, plan.home, tell
         self._interrupts = Interrupts()
         self._state = "starting"
         self._began = time.time()
@@ -92,7 +93,8 @@ class Supervisor:
                 self._build()
                 try:
                     self._start()
-                    on_ready(self._describe())
+                    with suppress(OSError, ValueError):
+                        on_ready(self._describe())
                     while not self._interrupts.count:
                         self._watch()
                         self._interrupts.pause(TICK_S)
@@ -320,11 +322,19 @@ class Supervisor:
 
     # ------------------------------------------------------------------ words
 
+    def _say(self, text: str) -> None:
+        logs.append(self._home.log("supervisor"), text)
+        with suppress(OSError, ValueError):  # the terminal is gone, or a pipe closed: no reason to stop anything
+            self._tell(text)
+
     def _report(self, name: str, outcome: str, began: float) -> None:
         self._say(f"{name:<12} {outcome:<28} {time.monotonic() - began:5.1f} s")
 
     def _write(self) -> None:
-        stackfile.write(self._home, self._describe())
+        try:
+            stackfile.write(self._home, self._describe())
+        except OSError as error:  # a full disk must not end what runs
+            self._say(f"cannot write {self._home.stack_file}: {error.strerror}")
 
     def _describe(self) -> dict[str, Any]:
         """The content of stack.json."""
