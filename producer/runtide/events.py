@@ -188,5 +188,7 @@ def _text(fields: dict[str, Any], name: str) -> str | None:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "an array"  # repr of a deep one would exhaust the stack
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

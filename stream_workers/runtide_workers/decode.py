@@ -104,7 +104,7 @@ def decode(messages: Iterable[Message], shapes: Shapes | None = None) -> Decoded
             dead.append(whole(message, bad.reason, bad.detail))
         else:
             parts.append(Part(envelope, 1, [(envelope.first, envelope.next)]))
-    decoded = decode_parts(parts, shapes or Shapes())
+    decoded = decode_parts(parts, Shapes() if shapes is None else shapes)
     decoded.dead[:0] = dead
     return decoded
 
@@ -324,6 +324,8 @@ def _metrics(doc: dict[str, Any]) -> tuple[int, list[str], list[float], list[tup
 
 
 def _show(value: Any) -> str:
+    if type(value) in (dict, list):
+        return _kind_of(value)  # repr of a deep one would exhaust the stack
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 

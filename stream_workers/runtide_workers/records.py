@@ -49,6 +49,7 @@ def records(decoded: Decoded) -> Records:
     for event in decoded.events:
         try:
             _check(event)
+            body = _json(event.data)
         except BadLine as bad:
             envelope = event.envelope
             line = event.seq - envelope.first
@@ -56,11 +57,11 @@ def records(decoded: Decoded) -> Records:
             continue
         if event.kind in NOT_KEPT:
             continue
-        _add(made, event)
+        _add(made, event, body)
     return made
 
 
-def _add(made: Records, event: Event) -> None:
+def _add(made: Records, event: Event, body: str) -> None:
     run, data = event.envelope.run, event.data
     made.add(
         "run_events",
@@ -71,7 +72,7 @@ def _add(made: Records, event: Event) -> None:
             "seq": event.seq,
             "attempt": event.attempt,
             "kind": event.kind,
-            "body": orjson.dumps(data).decode(),
+            "body": body,
         },
     )
     if event.kind in FOLDED:
@@ -114,6 +115,13 @@ def _check(event: Event) -> None:
 def _expect(fine: bool, kind: str, field: str, wanted: str) -> None:
     if not fine:
         raise BadLine("bad_data", f"{field} of {kind} must be {wanted}")
+
+
+def _json(data: Any) -> str:
+    try:
+        return orjson.dumps(data).decode()
+    except orjson.JSONEncodeError as error:  # orjson reads 1,024 levels and writes 254
+        raise BadLine("bad_data", f"d: {error}") from None
 
 
 def _value_row(run: int, event: Event, name: str, value: Any) -> Row:

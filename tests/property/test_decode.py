@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -98,6 +99,34 @@ def test_any_message_is_stored_or_dead(value: bytes | None, headers: dict[str, b
     decoded = decode([Message("t", 0, 0, 0, None, value, list(headers.items()))])
     assert [letter.line for letter in decoded.dead] == [-1]
     dead_letter_rows(decoded.dead, "broker")
+
+
+@given(
+    st.integers(1, 1100),
+    st.sampled_from(['{"a":', "["]),
+    st.sampled_from(['"m":{"x":%s},"s":1', '"e":"note","d":{"x":%s}']),
+)
+def test_no_depth_of_nesting_is_too_deep(depth: int, opening: str, line: str) -> None:
+    closing = "}" if opening[0] == "{" else "]"
+    raw = '{"t":1,' + line % (opening * depth + "1" + closing * depth) + "}"
+    decoded = decode([message([raw.encode(), encode(1, 1, {"loss": 0.5})])])
+    made = records(decoded)
+    assert len(decoded) == 1
+    if depth > 253 or "m" in line[:3]:
+        assert [letter.line for letter in [*decoded.dead, *made.dead]] == [0]
+    dead_letter_rows([*decoded.dead, *made.dead], "broker")
+
+
+@given(st.integers(1, 1000), st.sampled_from(["runtide", "project", "seq", "join", "host", "attempt", "unknown"]))
+def test_a_deep_header_line_is_a_dead_letter(depth: int, field: str) -> None:
+    good = message([encode(1, 1, {"loss": 0.5})])
+    assert good.value is not None
+    head, _, lines = good.value.partition(b"\n")
+    deep = head[:-1] + b',"%b":' % field.encode() + b"[" * depth + b"]" * depth + b"}"
+    decoded = decode([replace(good, value=deep + b"\n" + lines)])
+    assert [letter.line for letter in decoded.dead] == (
+        [] if field == "unknown" and depth < 1000 else [-1]
+    ) or depth > 1000
 
 
 @given(st.lists(metric_lines, min_size=1, max_size=6), st.data())
