@@ -117,11 +117,13 @@ def is_stuck(shipper: dict[str, Any]) -> bool:
 
 
 def shipper_lines(shippers: Sequence[dict[str, Any]], kafka: str) -> list[str]:
-    """One line for each shipper. `kafka`: where new runs of this host go."""
+    """One line for each shipper that runs, or should. `kafka`: where new runs of this host go."""
     lines = []
     for each in shippers:
+        if not each["running"] and not is_stuck(each):
+            continue  # it has delivered everything and gone
         if not each["running"]:
-            state = "NOT RUNNING" if is_stuck(each) else "not running, nothing to deliver"
+            state = "NOT RUNNING"
         elif each["reachable"] is False:
             state = f"KAFKA UNREACHABLE ({each['error']})"
         else:
@@ -132,7 +134,7 @@ def shipper_lines(shippers: Sequence[dict[str, Any]], kafka: str) -> list[str]:
             f"shipper  {each['kafka']:<28} {state}; {waits}; {size(each['unconfirmed_bytes'])} not confirmed stored"
             + (" (`runtide sync` delivers that to today's Kafka)" if elsewhere else "")
         )
-    return lines
+    return lines or ["shipper  none runs, and nothing waits to be delivered"]
 
 
 def can_connect(bootstrap: str) -> bool:

@@ -12,6 +12,8 @@ from runtide_workers.embedded.ports import is_free
 from tests.fixtures.home import StackHome
 from tests.fixtures.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(300)  # several starts and stops each, perhaps on a machine that has much else to do
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackHome]:

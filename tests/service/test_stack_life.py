@@ -18,6 +18,8 @@ from runtide_workers.embedded.ports import Ports, is_free
 from tests.fixtures.home import StackHome
 from tests.fixtures.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(300)  # several starts and stops each, perhaps on a machine that has much else to do
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[StackHome]:
@@ -29,7 +31,7 @@ def home(tmp_path: Path) -> Iterator[StackHome]:
 def is_gone(pid: int) -> bool:
     """A process without a parent that waits for it may stay as a zombie, where pid 1 is no real init."""
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 
