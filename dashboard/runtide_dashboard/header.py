@@ -23,22 +23,27 @@ def show(*, choose_project: bool = True) -> None:
 
 
 def project() -> str | None:
-    """The chosen project; None while there is none."""
+    """The chosen project; None while there is none. Raises the StorageError that kept `show` from finding out."""
+    failed = st.session_state.get("_projects_failed")
+    if failed is not None:
+        raise failed
     chosen = st.session_state.get("_chosen_project")
     return chosen if isinstance(chosen, str) else None
 
 
 def _choose_project() -> None:
+    st.session_state._projects_failed = None
+    before = project()
     try:
         projects = data.projects()
-    except StorageError:
-        return  # the page says what is wrong
+    except StorageError as error:
+        st.session_state._projects_failed = error  # the page says what is wrong
+        return
     known = {project.name: project.runs for project in projects}
     if not known:
         st.session_state._chosen_project = None
         return
     asked = url.text("project") or next((ref.split("/", 1)[0] for ref in url.refs()), "")
-    before = project()
     chosen = asked if asked in known else before if before in known else next(iter(known))
     st.session_state._chosen_project = chosen
     if url.text("project") != chosen:

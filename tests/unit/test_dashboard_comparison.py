@@ -147,7 +147,7 @@ def test_a_page_of_curves() -> None:
     runs = [run("a", 0, "llm-7b-muon"), run("b", 1, "llm-7b-adamw", state="running")]
     found = {"loss": {"p/a": banded, "p/b": banded}, "acc": {"p/a": banded}}
     axis, labels, panels = decode(comparison.payload(runs, ["loss", "acc"], found, Look(log_y=True), (0, 9), (2, 5)))
-    assert axis.zoomed and axis.window == (2, 5)
+    assert axis.zoomed and axis.window == (2.0, 5.0)
     assert [label.short for label in labels] == ["muon", "adamw"]
     assert [len(panel.series) for panel in panels] == [2, 1]
     assert panels[0].log and panels[0].series[0].lo is not None and panels[0].series[0].marks == ((3.0, 0),)

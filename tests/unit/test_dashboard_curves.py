@@ -83,7 +83,10 @@ def test_the_worst_page_stays_below_the_cap() -> None:
     points = history.points_for(runs, metrics)
     rng = np.random.default_rng(0)
     panels = [
-        Panel(f"m{m}", [Series(r, np.arange(points) * 7.0 + r, rng.normal(size=points)) for r in range(runs)])
+        Panel(
+            f"m{m}",
+            [Series(r, (np.arange(points) + r).astype(np.float64), rng.uniform(0, 1, points)) for r in range(runs)],
+        )
         for m in range(metrics)
     ]
     assert len(encode(Axis("step", (0, 1), (0, 1)), [RUN] * runs, panels)) < 1_500_000

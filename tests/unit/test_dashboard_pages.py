@@ -67,10 +67,9 @@ def curve() -> Curve:
 def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
     st.cache_data.clear()
     fake = Storage()
-    newest = lambda: tuple(reversed(fake.runs))  # noqa: E731
     answers: dict[str, Callable[..., Any]] = {
         "projects": lambda: (Project("llm", len(fake.runs)), Project("vision", 3)) if fake.runs else (),
-        "runs": lambda project: data.RunList(newest() if project == "llm" else (), len(fake.runs)),
+        "runs": lambda project: data.RunList(tuple(reversed(fake.runs)) if project == "llm" else (), len(fake.runs)),
         "find": lambda refs, listed: (
             [one for ref in refs for one in fake.runs if one.ref == ref],
             [ref for ref in refs if ref not in {one.ref for one in fake.runs}],
@@ -165,6 +164,13 @@ def test_without_runs_the_page_says_how_to_get_one(storage: Storage) -> None:
     for page in ("", "compare"):
         text = words(open_page(page))
         assert "No runs yet" in text and "runtide.init" in text
+
+
+@pytest.mark.parametrize("page", ["", "compare"])
+def test_a_database_that_never_answered_is_not_taken_for_an_empty_one(storage: Storage, page: str) -> None:
+    storage.error = Unreachable("gone")
+    text = words(open_page(page))
+    assert "The database doesn't answer" in text and "No runs yet" not in text
 
 
 @pytest.mark.parametrize("page", ["", "compare", "pipeline"])

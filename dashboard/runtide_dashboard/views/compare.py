@@ -29,8 +29,8 @@ class Drawn:
 
 def page() -> None:
     url.enter("compare")
-    project = header.project()
     try:
+        project = header.project()
         listed = data.runs(project).runs if project else ()
         asked = url.refs(project) if url.says("runs") else None
         chosen = [run.ref for run in listed[:NEWEST]] if asked is None else asked

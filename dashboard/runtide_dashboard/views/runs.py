@@ -21,8 +21,8 @@ CONTENT_ROWS = 24  # a longer table scrolls inside itself
 
 def page() -> None:
     url.enter("runs")
-    project = header.project()
     try:
+        project = header.project()
         runs = data.runs(project).runs if project else ()
         names = data.metric_names(project) if project else ()
     except StorageError as error:
