@@ -16,6 +16,7 @@ import pyarrow as pa
 from runtide_storage.errors import QueryError
 
 TIER_SHIFT = 10  # a tier's bucket is 2^10 steps wide
+SHIFT_MAX = 63
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
@@ -55,6 +56,12 @@ class StepAxis:
         return edge
 
     def window(self, lo: int, hi: int) -> str:
+        """Which points are within lo ... hi."""
+        if (lo, hi) == (INT64_MIN, INT64_MAX):
+            return "true"
+        return self.between(lo, hi)
+
+    def between(self, lo: int, hi: int) -> str:
         return f"{self.x} BETWEEN {lo:d} AND {hi:d}"
 
     def tier_window(self, lo: int, hi: int) -> str:
@@ -66,9 +73,9 @@ class StepAxis:
         return extent.lo_step, extent.hi_step
 
     def shift(self, lo: int, hi: int, points: int) -> int:
-        """The narrowest buckets, 2^shift wide, of which lo ... hi needs at most `points`."""
+        """The narrowest buckets, 2^shift wide, of which lo ... hi needs at most `points`, or two around 0."""
         shift = max(0, ((hi - lo) // points).bit_length() - 1)
-        while (hi >> shift) - (lo >> shift) >= points:
+        while (hi >> shift) - (lo >> shift) >= max(points, 2) and shift < SHIFT_MAX:
             shift += 1
         return shift
 
@@ -153,7 +160,7 @@ class MetricAxis(StepAxis):
         exponent = math.frexp(widest)[1] - 20 if 0 < widest < math.inf else 0
         self._unit = math.ldexp(1.0, max(-1000, min(950, exponent)))
 
-    def window(self, lo: int, hi: int) -> str:
+    def between(self, lo: int, hi: int) -> str:
         return f"at BETWEEN {lo * self._unit!r} AND {hi * self._unit!r}"
 
     def edge(self, edge: Any, is_low: bool) -> int:
@@ -167,7 +174,7 @@ class MetricAxis(StepAxis):
         return math.floor(lo / self._unit), math.floor(hi / self._unit)
 
     def bucket(self, shift: int) -> str:
-        return f"floor(at / {math.ldexp(self._unit, shift)!r})"
+        return f"floor(at / {math.ldexp(self._unit, shift)!r}) + 0.0"  # never -0.0, which would be a bucket of its own
 
     def tiers_do(self, _shift: int, _lo: int, _hi: int, _extent: Extent) -> bool:
         return False

@@ -20,6 +20,8 @@ from runtide_storage.fold import Writer as Member
 from runtide_storage.native import POINT_COLUMNS, arrow_rows, native_points
 from runtide_storage.rollup import Rollup, Touched
 
+__all__ = ["Pair", "StoredWriter", "Touched", "Writer"]
+
 POINTS_PER_INSERT_MAX = 1_000_000
 IDS_PER_QUERY_MAX = 1_000
 
