@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,19 +90,37 @@ def test_with_the_supervisor_everything_goes_and_the_next_up_starts_anew(tmp_pat
     assert is_free(home.port_base)
 
 
-def test_a_broker_that_grows_too_big_is_drained_and_renewed(tmp_path: Path) -> None:
+BIG_NOTES = """
+import base64, os, sys, runtide
+with runtide.init(project="p", id="big") as run:
+    for step in range(1500):
+        run.log({"x": float(step)}, step=step)
+        run.note(base64.b64encode(os.urandom(48 << 10)).decode())  # hardly compressible: the broker grows by each
+"""
+
+
+def test_a_broker_that_grows_too_big_is_renewed_and_nothing_is_lost(tmp_path: Path) -> None:
     home = StackHome(tmp_path / "home")
     try:
-        assert home.up("--broker-memory", "0.001").returncode == 0  # less than an empty one takes
+        assert home.up("--broker-memory", "0.05").returncode == 0
+        subprocess.run([sys.executable, "-c", BIG_NOTES], env=home.env, check=True, timeout=120)
         wait_until(
-            lambda: "draining it, then starting an empty one" in home.log("supervisor"), 30.0, or_else="not recycled"
+            lambda: "draining it, then starting an empty one" in home.log("supervisor"), 60.0, or_else="not recycled"
         )
         wait_until(
-            lambda: "empty" in home.log("supervisor").split("draining it")[-1],
+            lambda: "empty" in home.log("supervisor").split("draining it", 1)[1],
             60.0,
             or_else=lambda: home.log("supervisor"),
         )
         home.wait_well()
+        points = "SELECT count() AS n, uniqExact(step) AS steps, sum(value) AS total FROM v_points WHERE metric = 'x'"
+        wait_until(
+            lambda: home.sql(points) == [{"n": 1500, "steps": 1500, "total": 1500 * 1499 / 2}],
+            60.0,
+            or_else=lambda: str(home.sql(points)),
+        )
+        notes = "SELECT count() AS n, uniqExact(body) AS texts FROM v_events WHERE run_id = 'big' AND kind = 'note'"
+        assert home.sql(notes) == [{"n": 1500, "texts": 1500}]
     finally:
         home.runtide("down")
         home.close()

@@ -77,17 +77,10 @@ def test_the_next_life_has_the_data_of_the_last(home: StackHome) -> None:
     trained = home.runtide("exec", "--project", "p", "--", sys.executable, "-c", script)
     assert trained.returncode == 0, trained.stderr
     query = "SELECT step, value FROM v_points WHERE metric = 'x'"
-    wait_until(lambda: len(rows(home, query)) == 1, 30.0, or_else="the point did not arrive")
+    wait_until(lambda: len(home.sql(query)) == 1, 30.0, or_else="the point did not arrive")
     assert home.runtide("down").returncode == 0
     assert home.up().returncode == 0
-    assert rows(home, query) == [{"step": 7, "value": 1.5}]
-
-
-def rows(home: StackHome, query: str) -> list[dict[str, object]]:
-    done = home.runtide("sql", query, "--json")
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, object]] = json.loads(done.stdout)["rows"]
-    return found
+    assert home.sql(query) == [{"step": 7, "value": 1.5}]
 
 
 def test_points_that_were_logged_while_nothing_ran_arrive_with_the_next_up(home: StackHome) -> None:
@@ -96,7 +89,7 @@ def test_points_that_were_logged_while_nothing_ran_arrive_with_the_next_up(home:
     subprocess.run([sys.executable, "-c", script], env=env, check=True, timeout=60)
     assert home.up().returncode == 0
     wait_until(
-        lambda: rows(home, "SELECT value FROM v_points WHERE metric = 'x'") == [{"value": 2.5}],
+        lambda: home.sql("SELECT value FROM v_points WHERE metric = 'x'") == [{"value": 2.5}],
         30.0,
         or_else="it did not",
     )
