@@ -24,6 +24,7 @@ CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 120
 _URL_FORM = "http://user:password@host:port/database"
 _UNKNOWN_DATABASE = 81
+_NOT_MIGRATED = (60, _UNKNOWN_DATABASE)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # The server's error codes that speak of the rows themselves. Everything else may be mended on the server's side.
 _ROWS_ARE_BAD = frozenset(
@@ -117,6 +118,8 @@ def why_unreachable(error: BaseException, where: object) -> str:
         return f"ClickHouse at {where} refuses this user and password: check RUNTIDE_CLICKHOUSE"
     if code is None:
         return f"ClickHouse at {where} can't be reached: start it with `runtide up`, or check RUNTIDE_CLICKHOUSE"
+    if code in _NOT_MIGRATED:
+        return f"ClickHouse at {where} has no such table or database: run `runtide migrate` ({one_line(error)})"
     return f"ClickHouse at {where} can't answer now: {one_line(error)}"
 
 

@@ -169,4 +169,8 @@ def _positions(table: pa.Table, column: str, wanted: Sequence[int]) -> np.ndarra
 
 
 def _names(positions: np.ndarray[Any, np.dtype[np.int64]], names: Sequence[str]) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(positions, pa.int32()), pa.array(names, pa.string()))
+    unique = list(dict.fromkeys(names))
+    place = {name: number for number, name in enumerate(unique)}
+    codes = np.array([place[name] for name in names], dtype=np.int32)
+    indices = codes[positions] if len(positions) else np.empty(0, np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(unique, pa.string()))

@@ -60,6 +60,9 @@ def arrow_rows(rows: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> p
         raise ValueError(f"a row without the column {error}") from None
     except (pa.ArrowException, OverflowError, UnicodeError) as error:
         raise ValueError(str(error)) from error
+    for name, array in zip(names, arrays, strict=True):
+        if array.null_count and not types[name].startswith("Nullable("):  # ClickHouse would put a 0 or "" there
+            raise ValueError(f"{name} must not be null")
     return pa.table(arrays, names=names)
 
 

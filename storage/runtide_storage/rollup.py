@@ -122,8 +122,9 @@ def _groups(touched: Iterable[Touched]) -> Iterable[list[Touched]]:
     for each in sorted(touched, key=lambda each: (each.lo_step, each.hi_step)):
         if group:
             high = max(high, each.hi_step)
-            is_near = high - group[0].lo_step < max(GROUP_STEPS_MAX, group[0].hi_step - group[0].lo_step + 1)
-            if is_near and len(group) < RUNS_PER_STATEMENT_MAX:
+            is_same = (each.lo_step, each.hi_step) == (group[0].lo_step, group[0].hi_step)
+            is_near = high - group[0].lo_step < GROUP_STEPS_MAX
+            if (is_near or is_same) and len(group) < RUNS_PER_STATEMENT_MAX:
                 group.append(each)
                 continue
             yield group
