@@ -82,7 +82,7 @@ class Worker:
             return 2
         try:
             await self._run()
-        except TopicError as error:
+        except (TopicError, StorageError) as error:
             self._failure = error
         finally:
             await server.cleanup()
@@ -243,7 +243,7 @@ def run(worker: Worker) -> NoReturn:
     """Run until a signal ends it or it fails, and end the process."""
     gc.set_threshold(50_000, 20, 100)  # a message decodes to thousands of objects without a cycle among them
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("faust", "mode", "aiokafka"):
+    for noisy in ("faust", "mode", "aiokafka", "runtide_workers.fetching"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     uvloop.run(_until_signalled(worker))
     raise AssertionError("not reached")

@@ -10,6 +10,7 @@ from typing import Any
 
 import runtide.settings
 from runtide.errors import SettingsError
+from runtide_storage.connect import Endpoint
 from runtide_storage.settings import clickhouse_url
 
 DEFAULT_PORT = 17710
@@ -39,7 +40,7 @@ class WorkerSettings:
 
 
 def load(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> WorkerSettings:
-    """Read the command line and the environment. Raises `SettingsError`; a wrong option exits with 2."""
+    """Read command line and environment. Raises `SettingsError` or `StorageError`; an unknown option exits with 2."""
     env = os.environ if env is None else env
     parser = argparse.ArgumentParser(
         prog="runtide worker", description="Store what training processes produce: Kafka to ClickHouse."
@@ -55,7 +56,7 @@ def load(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
     identity = given.id or env.get("RUNTIDE_WORKER_ID") or "0"
     return WorkerSettings(
         kafka=given.kafka or runtide.settings.load(env=env).kafka,
-        clickhouse=given.clickhouse or clickhouse_url("writer", env=env),
+        clickhouse=Endpoint.parse(given.clickhouse or clickhouse_url("writer", env=env)).url,
         port=_port(given.port, env, identity),
         host=given.host or env.get("RUNTIDE_WORKER_HOST") or "127.0.0.1",
         id=identity,

@@ -174,7 +174,7 @@ def test_metrics_and_health(services: Services, worker: WorkerProcess) -> None:
 
 
 def test_a_worker_ends_in_order(tmp_path: Path) -> None:
-    """Stopped in the middle of work: the batch in hand is finished, the next worker goes on, nothing is stored twice."""
+    """Stopped amid work: the batch in hand is finished, the next worker goes on, nothing is stored twice."""
     with running_services(tmp_path) as services:
         first = services.worker()
         first.wait_healthy()
