@@ -10,10 +10,8 @@ from runtide_dashboard import header
 
 PICTURES = Path(__file__).with_name("pictures")
 
-# Not a ":material/…:" icon: for those the browser would fetch a picture from outside.
-st.set_page_config(page_title="Runtide", page_icon=str(PICTURES / "icon.png"), layout="wide")
-st.logo(str(PICTURES / "icon.png"), size="large")
-
+# The picture comes first: a page's own icon would be fetched from outside.
+st.set_page_config(page_icon=str(PICTURES / "icon.png"), layout="wide")
 page = st.navigation(
     [
         st.Page("views/runs.py", title="Runs", icon=":material/list:", default=True),
@@ -22,5 +20,7 @@ page = st.navigation(
     ],
     position="top",
 )
+st.set_page_config(page_title=f"{page.title} · Runtide")
+st.logo(str(PICTURES / "icon.png"), size="large")
 header.show(choose_project=page.title != "Pipeline")  # the pipeline is of all projects
 page.run()

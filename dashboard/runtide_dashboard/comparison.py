@@ -11,11 +11,13 @@ import numpy as np
 from runtide_dashboard import formats, names, palette
 from runtide_dashboard.curves import Axis, Panel, RunLabel, Series, XKind, encode
 from runtide_dashboard.differences import ABSENT, best_of, differing, goal_of, shown, winner
-from runtide_dashboard.records import Curve, Run, Summary
+from runtide_dashboard.records import Curve, Floats, Run, Summary
 from runtide_dashboard.smoothing import smooth
 
 BANDS_RUNS_MAX = 12  # beyond that bands only cover each other
 SMOOTHING_SPAN_MAX = 0.2  # of the x axis, at the slider's end
+BEYOND_MAX = 2.0  # windows that are asked for on each side of the one that is shown
+SMOOTHING_MEMORY = 4  # spans: what lies farther back weighs less than 2 %
 
 Curves = Mapping[str, Mapping[str, Curve]]  # metric -> run's ref -> curve
 
@@ -77,16 +79,51 @@ def payload(
             if curve is None or not len(curve.x):
                 continue
             smoothed = smooth(curve.x, curve.mean, span) if span > 0 else None
-            band = bands and smoothed is None
+            seen = _within(curve.x, window) if window else slice(None)
+            lo, hi = (curve.lo, curve.hi) if bands and smoothed is None else (None, None)
             series.append(
                 Series(
-                    index, curve.x, curve.mean, curve.lo if band else None, curve.hi if band else None, smoothed,
+                    index,
+                    curve.x[seen],
+                    curve.mean[seen],
+                    None if lo is None else lo[seen],
+                    None if hi is None else hi[seen],
+                    None if smoothed is None else smoothed[seen],
                     curve.marks,
                 )
-            )  # fmt: skip
+            )
         panels.append(Panel(metric, series, log=look.log_y))
     axis = Axis(look.x, window or full, full, log=look.log_x and look.x != "time")
     return encode(axis, labels(runs), panels, caption(runs, found, look))
+
+
+def _within(x: Floats, window: tuple[float, float]) -> slice:
+    """The points within the window, and one on each side, so that lines reach the edges."""
+    first, after = np.searchsorted(x, window[0]), np.searchsorted(x, window[1], side="right")
+    return slice(max(0, int(first) - 1), int(after) + 1)
+
+
+def asked_window(
+    look: Look, full: tuple[float, float], window: tuple[float, float] | None, spacing: float = 0.0
+) -> tuple[float, float] | None:
+    """What to ask for to show `window`: a line that crosses its edges needs the points beyond them, `spacing` away, and
+    a smoothed one depends on what came before.
+    """
+    if window is None:
+        return None
+    beyond = min(spacing, BEYOND_MAX * (window[1] - window[0]))
+    before = SMOOTHING_MEMORY * smoothing_span(look.smoothing, full)
+    return max(full[0], window[0] - max(beyond, before)), min(full[1], window[1] + beyond)
+
+
+def spacing(summaries: Mapping[tuple[str, str], Summary], x: XKind) -> float:
+    """How far two points of the sparsest curve are from each other, on average."""
+    gaps = [
+        ((one.last_step - one.first_step) if x == "step" else (one.last_ms - one.first_ms)) / (one.n - 1)
+        for one in summaries.values()
+        if one.n > 1
+    ]
+    return 1.5 * max(gaps, default=0.0)
 
 
 def caption(runs: Sequence[Run], found: Curves, look: Look) -> str:
@@ -105,9 +142,9 @@ def caption(runs: Sequence[Run], found: Curves, look: Look) -> str:
         )
     if look.smoothing:
         parts.append(f"smoothed by {look.smoothing} (the faint line is the measured one)")
-    lost = sum(1 for curve in drawn for _ in curve.marks)
-    if lost:
-        parts.append(f"{formats.count(lost, 'value')} NaN or infinite, marked")
+    marked = sum(len(curve.marks) for curve in drawn)
+    if marked:
+        parts.append(f"NaN or infinite at {formats.count(marked, 'marked place')}")
     return " · ".join(parts)
 
 

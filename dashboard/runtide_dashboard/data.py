@@ -222,10 +222,9 @@ def sparklines(refs: tuple[str, ...], metric: str) -> dict[str, list[float]]:
 
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=128, max_size="256MB")
 def curves(
-    refs: tuple[str, ...], metrics: tuple[str, ...], x: XKind, window: Window | None
+    refs: tuple[str, ...], metrics: tuple[str, ...], x: XKind, window: Window | None, points: int
 ) -> dict[str, dict[str, Curve]]:
-    """metric -> run -> curve within `window` (None: all). One query, whatever the number of runs and metrics."""
-    points = history.points_for(len(refs), len(metrics))
+    """metric -> run -> curve within `window` (None: all), about `points` points each. One question for all."""
     with _connection().client() as client:
         return history.split(client.history(refs, metrics, points=points, x=x, window=window).arrow)
 

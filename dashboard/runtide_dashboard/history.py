@@ -14,12 +14,14 @@ from runtide_dashboard.records import Curve
 POINTS_MAX = 500  # per curve: about a panel's width in pixels
 POINTS_MIN = 60
 POINTS_PER_PAGE_MAX = 100_000  # keeps a payload below 1.5 MB
+WIDENED_MAX = 4.0  # what is asked for beyond the window is not sent to the browser
 _VALUES = ("x", "mean", "min", "max", "last", "n", "nonfinite")
 
 
-def points_for(runs: int, metrics: int) -> int:
-    """Points per curve, so that the page as a whole stays light."""
-    return max(POINTS_MIN, min(POINTS_MAX, POINTS_PER_PAGE_MAX // max(1, runs * metrics)))
+def points_for(runs: int, metrics: int, widened: float = 1.0) -> int:
+    """Points per curve, so that the page stays light. `widened`: how many times more is asked for than is shown."""
+    points = max(POINTS_MIN, min(POINTS_MAX, POINTS_PER_PAGE_MAX // max(1, runs * metrics)))
+    return round(points * min(max(widened, 1.0), WIDENED_MAX))
 
 
 def split(table: pa.Table) -> dict[str, dict[str, Curve]]:

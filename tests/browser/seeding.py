@@ -31,6 +31,7 @@ class SeededRun:
     id: str
     started_ms: int
     seq: int = 0
+    last_step: int = 0
     known: set[str] = field(default_factory=set)
 
     @property
@@ -97,7 +98,15 @@ class SeededRun:
             )
         self.writer.rollup([Touched(self.run, int(steps.min()), int(steps.max()))])
         self.seq += n
+        self.last_step = int(steps.max())
         self.progress(int(times.max()))
+
+    def go_on(self, metric: str, count: int) -> int:
+        """Log `count` more points of a metric, just now. The last step."""
+        self.log(
+            {metric: np.full(count, 2.5)}, np.arange(self.last_step + 1, self.last_step + count + 1, dtype=np.int64)
+        )
+        return self.last_step
 
     def progress(self, point_ms: int, stored_ms: int | None = None) -> None:
         """As if the worker had stored all lines so far at `stored_ms` (default: now)."""

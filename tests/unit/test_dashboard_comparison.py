@@ -1,5 +1,6 @@
 """Palette, smoothing, differences, results: what the compare page is made of."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -160,6 +161,31 @@ def test_a_smoothed_curve_keeps_the_measured_one_beneath() -> None:
     one = panel.series[0]
     assert one.smooth is not None and one.mean.tolist() == (x % 2).tolist()
     assert np.ptp(one.smooth[3:]) < np.ptp(one.mean)
+
+
+def test_a_zoomed_smoothed_curve_is_the_same_as_the_whole() -> None:
+    x = np.arange(1000.0)
+    y = np.sin(x / 50) + np.cos(x / 7)
+    look, full, window = Look(smoothing=40), (0.0, 999.0), (600.0, 700.0)
+    asked = comparison.asked_window(look, full, window)
+    assert asked is not None and asked[0] < 600 and asked[1] == 700
+    part = (x >= asked[0]) & (x <= asked[1])
+    curves = [Curve(x, y, None, None, ()), Curve(x[part], y[part], None, None, ())]
+    whole, zoomed = (
+        decode(comparison.payload([run("a")], ["m"], {"m": {"p/a": curve}}, look, full, window))[2][0].series[0]
+        for curve in curves
+    )
+    assert whole.x.tolist() == [*np.arange(599, 702)]
+    assert zoomed.smooth is not None and whole.smooth is not None
+    assert zoomed.smooth[1:101] == pytest.approx(whole.smooth[1:101], abs=0.05)
+
+
+def test_a_zoom_asks_for_the_points_beyond_its_edges() -> None:
+    sparse = {("p/a", "eval"): replace(summary(1, 1, 1), n=5, first_step=0, last_step=1000)}
+    assert comparison.spacing(sparse, "step") == pytest.approx(375)
+    assert comparison.asked_window(Look(), (0, 1000), (300, 400), 375) == (100, 600)  # not more than two windows
+    assert comparison.asked_window(Look(), (0, 1000), (300, 900), 375) == (0, 1000)  # not beyond the data
+    assert comparison.asked_window(Look(), (0, 1000), None, 375) is None
 
 
 def test_many_runs_have_no_bands() -> None:
