@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from runtide_storage.errors import Unreachable
+from runtide_storage.errors import StorageError
 from runtide_storage.rollup import Touched
 from runtide_workers.sink import Stored
 
@@ -78,9 +78,11 @@ class Rollup:
                     self._repair_at_s = None
                     await self.repair()
                 await self.flush()
-            except Unreachable:  # the sink says so; here it only means later
+                interval_s = min(max(INTERVAL_S, REST * (time.monotonic() - started)), INTERVAL_MAX_S)
+            except StorageError as error:  # points go on being stored; nothing is forgotten here
                 self.failed += 1
-            interval_s = min(max(INTERVAL_S, REST * (time.monotonic() - started)), INTERVAL_MAX_S)
+                log.log(logging.DEBUG if error.retriable else logging.ERROR, "rollup failed, tried again: %s", error)
+                interval_s = min(2 * interval_s, INTERVAL_MAX_S)
 
     async def flush(self) -> None:
         """Roll up all that is touched. Raises `Unreachable`; nothing is forgotten then."""

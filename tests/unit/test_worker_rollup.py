@@ -1,0 +1,87 @@
+"""What was touched is rolled up once, and not forgotten when that fails."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from runtide_storage.errors import Unreachable
+from runtide_storage.rollup import Touched
+from runtide_workers.rollup import Rollup
+from runtide_workers.sink import Stored
+
+
+class Tiers:
+    """Records rollups; unreachable so many times."""
+
+    def __init__(self, storing: threading.Lock) -> None:
+        self.storing = storing
+        self.failures = 0
+        self.done: list[tuple[Touched, bool, bool]] = []  # (what, with attempts, while nothing is stored)
+        self.left: list[Touched] = []
+
+    def rollup(self, touched: Sequence[Touched], several_attempts: set[int]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise Unreachable("down")
+        self.done += [(each, each.run in several_attempts, self.storing.locked()) for each in touched]
+
+    def stale_rollups(self) -> list[Touched]:
+        return self.left
+
+
+@pytest.fixture
+def storing() -> threading.Lock:
+    return threading.Lock()
+
+
+@pytest.fixture
+def tiers(storing: threading.Lock) -> Tiers:
+    return Tiers(storing)
+
+
+def test_ranges_of_a_run_are_merged_and_done_once(tiers: Tiers, storing: threading.Lock) -> None:
+    rollup = Rollup(tiers, storing)
+    rollup.note(Stored(touched={1: (5, 9), 2: (0, 0)}))
+    rollup.note(Stored(touched={1: (2, 7)}))
+    asyncio.run(rollup.flush())
+    asyncio.run(rollup.flush())
+    assert tiers.done == [(Touched(1, 2, 9), False, False), (Touched(2, 0, 0), False, False)]
+    assert rollup.pending == 0
+
+
+def test_runs_with_several_attempts_wait_for_the_batch_that_is_being_stored(
+    tiers: Tiers, storing: threading.Lock
+) -> None:
+    rollup = Rollup(tiers, storing)
+    rollup.note(Stored(touched={1: (5, 9), 2: (0, 0)}, relaunched={2}))
+    asyncio.run(rollup.flush())
+    assert tiers.done == [(Touched(1, 5, 9), False, False), (Touched(2, 0, 0), True, True)]
+
+
+def test_nothing_is_forgotten_in_an_outage(tiers: Tiers, storing: threading.Lock) -> None:
+    rollup = Rollup(tiers, storing)
+    tiers.failures = 1
+    rollup.note(Stored(touched={1: (5, 9)}, relaunched={1}))
+
+    async def scenario() -> None:
+        with pytest.raises(Unreachable):
+            await rollup.flush()
+        rollup.note(Stored(touched={1: (3, 3)}))
+        await rollup.flush()
+
+    asyncio.run(scenario())
+    assert tiers.done == [(Touched(1, 3, 9), True, True)]
+
+
+def test_what_an_earlier_worker_left_is_taken_up(tiers: Tiers, storing: threading.Lock) -> None:
+    rollup = Rollup(tiers, storing)
+    tiers.left = [Touched(7)]
+
+    async def scenario() -> None:
+        await rollup.repair()
+        await rollup.flush()
+
+    asyncio.run(scenario())
+    assert tiers.done == [(Touched(7), True, True)]
