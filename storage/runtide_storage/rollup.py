@@ -42,10 +42,11 @@ class Rollup:
         self._read = read
         self._sql = statements("rollup.sql")
 
-    def __call__(self, touched: Iterable[Touched]) -> None:
+    def __call__(self, touched: Iterable[Touched], several_attempts: Iterable[int] | None = None) -> None:
         """Recompute the touched buckets. May be called again for the same ones at any time, with the same result."""
+        hinted = None if several_attempts is None else set(several_attempts)
         for group in _groups(_merge(touched)):
-            several = {run for (run,) in self._read(self._sql["several_attempts"].format(runs=_runs(group)))}
+            several = self._several([each for each in group if hinted is None or each.run in hinted])
             if once := [each for each in group if each.run not in several]:
                 self._tiers(once, current="true", limits="")
             if relaunched := [each for each in group if each.run in several]:
@@ -57,6 +58,11 @@ class Rollup:
         Copies of a point that ClickHouse has not merged yet make a run look stale; recomputing it does no harm.
         """
         return [Touched(run) for (run,) in self._read(self._sql["stale"].format(), {"window_s": window_s})]
+
+    def _several(self, touched: Sequence[Touched]) -> set[int]:
+        if not touched:
+            return set()
+        return {run for (run,) in self._read(self._sql["several_attempts"].format(runs=_runs(touched)))}
 
     def _of_several_attempts(self, touched: Sequence[Touched]) -> None:
         """The starts are saved last: a process that dies before finds them lowered once more, and does it all again."""

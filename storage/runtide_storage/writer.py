@@ -134,9 +134,12 @@ class Writer:
             ],
         )
 
-    def rollup(self, touched: Iterable[Touched], _several_attempts: Iterable[int] = ()) -> None:
-        """Recompute the tiers of the touched step ranges, whose points are stored by now."""
-        self._rollup(touched)
+    def rollup(self, touched: Iterable[Touched], several_attempts: Iterable[int] | None = None) -> None:
+        """Recompute the tiers of the touched step ranges, whose points are stored by now.
+
+        `several_attempts`: the only runs that can have more than one attempt, if the caller knows them.
+        """
+        self._rollup(touched, several_attempts)
 
     def stale_rollups(self, window_s: int = STALE_WINDOW_S) -> list[Touched]:
         """What to roll up at a worker's start: runs whose tiers don't speak of all their points."""
