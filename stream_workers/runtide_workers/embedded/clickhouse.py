@@ -31,6 +31,7 @@ HOST = "127.0.0.1"
 DATABASE = "runtide"
 _STOP_GRACE_S = 10.0
 _PARENT_CHECK_S = 0.5
+_LAST_CONNECTIONS_S = 1.5
 _MARK = "runtide: "  # before what is meant for people, in a log where the engine writes too
 _DROPPED = (
     "this chdb release can't listen for HTTP (SYSTEM START LISTEN): install the pinned one,"
@@ -204,7 +205,7 @@ def _serve(data_dir: Path, parent_pid: int) -> str | None:
         pass
     was_asked = not ended.is_set()
     os.close(write_end)
-    thread.join()
+    thread.join(_LAST_CONNECTIONS_S)  # the engine would wait 5 s for clients that only keep a connection alive
     return None if was_asked else "the engine ended by itself"
 
 
@@ -215,7 +216,7 @@ def main(arguments: list[str]) -> int:
     problem = _serve(Path(arguments[0]), int(arguments[1]))
     if problem is not None:
         print(f"{_MARK}{problem}", file=sys.stderr, flush=True)
-    # The engine's own threads may hold the interpreter's exit; its tables are closed by now.
+    # The engine's own threads may hold the interpreter's exit. What was inserted is on disk; merges begin anew.
     os._exit(0 if problem is None else 1)
 
 
