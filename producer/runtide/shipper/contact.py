@@ -93,7 +93,7 @@ class Contact:
         self._missed = 0
         self._note_reachable(None)
         if committed.cluster_id != self.incarnation:
-            self._meet(committed.cluster_id)
+            self.fail("it started anew", remedied=True)  # and is met properly: its topics may not be there yet
             return None
         return Answer(committed.offsets, self._asked_number)
 

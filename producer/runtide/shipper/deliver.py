@@ -23,6 +23,7 @@ LINGER_MS = 10  # the poll interval does the batching; this joins what one poll 
 BATCH_BYTES = 900_000  # per partition; Apache Kafka takes 1 MiB unless told otherwise
 REQUEST_TIMEOUT_S = 10.0
 QUESTION_TIMEOUT_S = 5.0  # for small requests; a broker that hangs longer is as good as gone
+NEW_BROKER_S = 0.5  # a broker that nothing was stored from yet is looked at twice, so far apart
 BACKOFF_S = (0.25, 5.0)  # first and longest pause between attempts to connect, before jitter
 
 
@@ -61,11 +62,14 @@ class Link:
                 self._admin = AIOKafkaAdminClient(request_timeout_ms=int(QUESTION_TIMEOUT_S * 1000), **options)
                 await self._admin.start()
                 self.cluster_id = await self._ask_cluster_id(self._admin)
-                # All topics are listed, because asking for one by its name would make some brokers create it.
-                if EVENTS_TOPIC not in await self._admin.list_topics():
-                    raise LinkDown(f"no topic {EVENTS_TOPIC} yet: start a worker or run `runtide migrate`")
-                described = (await self._admin.describe_topics([EVENTS_TOPIC]))[0]["partitions"]
-                self._partitions = [TopicPartition(EVENTS_TOPIC, each["partition"]) for each in described]
+                await self._find_topic(self._admin)
+                if not await self._is_in_use(self._admin):
+                    # An embedded broker that has just started makes its topics twice (runtide_workers.embedded.topics):
+                    # what is sent in between would be gone.
+                    await asyncio.sleep(NEW_BROKER_S)
+                    if await self._ask_cluster_id(self._admin) != self.cluster_id:
+                        raise LinkDown("it started anew")
+                    await self._find_topic(self._admin)
                 self._producer = await self._start_producer(options)
         except LinkDown:
             self.disconnect()
@@ -81,7 +85,7 @@ class Link:
         """Let go of the connection at once; what it still holds is given up in the background."""
         producer, admin = self._producer, self._admin
         self._producer = self._admin = None
-        for closing in (producer.stop() if producer else None, admin.close() if admin else None):
+        for closing in (_abandon(producer) if producer else None, admin.close() if admin else None):
             if closing is not None:
                 task = asyncio.ensure_future(_quietly(closing))
                 self._closing.add(task)
@@ -132,6 +136,18 @@ class Link:
                         return Committed(before, {tp.partition: each.offset for tp, each in found.items()})
         except (KafkaError, OSError, TimeoutError) as error:
             raise LinkDown(_reason(error)) from error
+
+    async def _find_topic(self, admin: AIOKafkaAdminClient) -> None:
+        # All topics are listed, because asking for one by its name would make some brokers create it.
+        if EVENTS_TOPIC not in await admin.list_topics():
+            raise LinkDown(f"no topic {EVENTS_TOPIC} yet: start a worker or run `runtide migrate`")
+        described = (await admin.describe_topics([EVENTS_TOPIC]))[0]["partitions"]
+        self._partitions = [TopicPartition(EVENTS_TOPIC, each["partition"]) for each in described]
+
+    async def _is_in_use(self, admin: AIOKafkaAdminClient) -> bool:
+        """Has the sink stored anything from this broker yet?"""
+        found = await admin.list_consumer_group_offsets(SINK_GROUP, partitions=self._partitions)
+        return any(each.offset >= 0 for each in found.values())
 
     async def _ask_cluster_id(self, admin: AIOKafkaAdminClient) -> str:
         return str((await admin.describe_cluster())["cluster_id"] or "")
@@ -188,6 +204,15 @@ def _reason(error: BaseException) -> str:
     text = str(error).strip()
     name = type(error).__name__
     return f"{name}: {text}" if text and name not in text else text or name
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """Close without sending what is still in the producer: by now it may reach a broker that has started anew, as if it
+    came from nowhere. All of it is sent again, in order, by the next connection."""
+    producer._closed = True  # else its destructor complains; there is no public way to stop without a flush
+    producer._sender.sender_task.cancel()
+    await producer.client.close()
+    await producer._sender.close()
 
 
 async def _quietly(closing: Any) -> None:

@@ -15,6 +15,7 @@ from runtide_workers.embedded.child import spawn
 from runtide_workers.embedded.clickhouse import ClickHouse
 from runtide_workers.embedded.home import Home
 from runtide_workers.embedded.ports import Ports
+from runtide_workers.embedded.topics import BrokenLog
 
 DASHBOARD = "runtide_dashboard"
 _PRIVATE_ENV = ("RUNTIDE_KAFKA", "RUNTIDE_CLICKHOUSE")  # prefixes: the stack speaks to its own parts only
@@ -58,6 +59,7 @@ class BrokerService:
     def __init__(self, home: Home, ports: Ports) -> None:
         self.port, self.log = ports.kafka, home.log("broker")
         self._broker = Broker(self.port, self.log)
+        self._broken_log = BrokenLog(self.log)
 
     @property
     def bootstrap(self) -> str:
@@ -75,7 +77,12 @@ class BrokerService:
         return self._broker.rss_bytes()
 
     def start(self) -> None:
+        self._broken_log = BrokenLog(self.log)
         self._broker.start()
+
+    def is_broken(self) -> bool:
+        """Has it begun to hide messages that it acknowledged? Then only another start helps."""
+        return self._broken_log.seen()
 
     def probe(self) -> probes.Answer:
         return probes.kafka(self.port)

@@ -138,9 +138,9 @@ class Supervisor:
         for child in (self._broker, self._clickhouse):  # neither needs the other
             self._launch(child)
         self._await(self._broker, began)
+        self._step("topics", self._begin_topics, self._broker)  # soon: shippers may be waiting for the broker
         self._await(self._clickhouse, began)
         self._step("migrations", self._migrate, self._clickhouse)
-        self._step("topics", self._ensure_topics, self._broker)
         began = time.monotonic()
         served: list[Child[Any]] = [*self._workers, *self._dashboards]
         for child in served:
@@ -194,11 +194,10 @@ class Supervisor:
             client.close()
         return f"{len(applied)} applied" if applied else "up to date"
 
-    def _ensure_topics(self) -> str:
-        from runtide_workers.topics import ensure_topics
+    def _begin_topics(self) -> str:
+        from runtide_workers.embedded.topics import begin_topics
 
-        created = ensure_topics(self._broker.service.bootstrap)
-        return f"{len(created)} created" if created else "there"
+        return f"{len(begin_topics(self._broker.service.bootstrap))} created"
 
     def _adopt_journals(self) -> None:
         """Ship what an earlier stack left unconfirmed, without waiting for somebody to train again."""
@@ -215,6 +214,9 @@ class Supervisor:
     def _watch(self) -> None:
         """One look at everything. Cheap: it runs ten times a second."""
         now = time.monotonic()
+        if self._broker.service.is_broken():
+            self._say("broker has mixed old messages with new ones: another one, and what it had is sent again")
+            self._broker.service.kill()
         if self._broker.service.pid is None and self._broker.start_at is None:
             for worker in self._workers:
                 worker.hold()
@@ -255,7 +257,7 @@ class Supervisor:
         if service.pid is None or self._interrupts.count:
             return
         try:
-            self._ensure_topics()
+            self._begin_topics()
         except Exception as error:  # noqa: BLE001 - whatever it is: a broker without topics is of no use, take another
             self._say(f"topics: {error}")
             service.kill()
