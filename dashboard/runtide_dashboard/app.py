@@ -8,10 +8,11 @@ import streamlit as st
 
 from runtide_dashboard import header
 
-PICTURES = Path(__file__).with_name("pictures")
+HERE = Path(__file__).parent
+ICON = str(HERE / "pictures" / "icon.png")
 
 # The picture comes first: a page's own icon would be fetched from outside.
-st.set_page_config(page_icon=str(PICTURES / "icon.png"), layout="wide")
+st.set_page_config(page_icon=ICON, layout="wide")
 page = st.navigation(
     [
         st.Page("views/runs.py", title="Runs", icon=":material/list:", default=True),
@@ -21,6 +22,7 @@ page = st.navigation(
     position="top",
 )
 st.set_page_config(page_title=f"{page.title} · Runtide")
-st.logo(str(PICTURES / "icon.png"), size="large")
+st.logo(ICON, size="large")
+st.html(HERE / "frontend" / "page.css")
 header.show(choose_project=page.title != "Pipeline")  # the pipeline is of all projects
 page.run()

@@ -31,6 +31,7 @@ METRICS_MAX = 2_000  # names to choose from
 SPARK_POINTS = 40
 VALUE_SHOWN_MAX = 300  # characters of a dead letter
 LIVE_S = 1.5  # a bit below the pages' refresh, so that each refresh sees something new
+SPARK_S = 10.0  # a sparkline of 40 points hardly changes in that time
 SLOW_S = 15.0  # what hardly changes: names, settings
 
 Window = tuple[float, float]
@@ -210,7 +211,7 @@ def summaries(refs: tuple[str, ...], metrics: tuple[str, ...]) -> dict[tuple[str
     }
 
 
-@st.cache_data(ttl=LIVE_S * 2, show_spinner=False, max_entries=64)
+@st.cache_data(ttl=SPARK_S, show_spinner=False, max_entries=64)
 def sparklines(refs: tuple[str, ...], metric: str) -> dict[str, list[float]]:
     """Run -> a few points of its curve, without those that are no numbers."""
     if not refs:

@@ -124,6 +124,7 @@ def test_a_link_restores_the_whole_view(visit: Visit) -> None:
     page = visit.open("/compare?project=llm&runs=run-1,run-4&metrics=train%2Floss&zoom=1000:2000&smooth=30&log=y")
     drawn = visit.wait_for_curves("d.window === '1000:2000'")
     assert drawn["runs"] == "llm/run-1 llm/run-4" and drawn["panels"] == "1"
+    assert page.title() == "Compare · Runtide"
     assert page.locator(".words").inner_text().startswith("Steps 1,000–2,000 · 2 runs")
     assert page.get_by_role("button", name="log y").get_attribute("aria-checked") != "false"
     whole = visit.open("/compare?project=llm&runs=run-1,run-4&metrics=train%2Floss")
@@ -141,6 +142,23 @@ def test_a_live_run_is_followed_without_reload(visit: Visit, seeded: SeededRun) 
     after = visit.wait_for_curves(f"Number(d.last) === {last}")
     assert after["pinned"] == "llm/live"  # what the reader did stays
     assert page.locator(".curves").evaluate("element => element.seenBefore")
+
+
+def test_a_refresh_does_not_flash(visit: Visit) -> None:
+    page = visit.open("/compare?project=llm&runs=live&metrics=train%2Floss")
+    visit.wait_for_curves("true")
+    faintest = page.evaluate(
+        """async () => {
+            let faintest = 1;
+            for (const end = performance.now() + 4500; performance.now() < end;) {  // two refreshes
+                for (const element of document.querySelectorAll("[data-testid=stElementContainer]"))
+                    faintest = Math.min(faintest, Number(getComputedStyle(element).opacity));
+                await new Promise(requestAnimationFrame);
+            }
+            return faintest;
+        }"""
+    )
+    assert faintest == 1
 
 
 def test_drag_zooms_into_full_detail_and_back(visit: Visit) -> None:
