@@ -10,14 +10,11 @@ import asyncio
 import gc
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NoReturn
 
 import faust
@@ -108,13 +105,12 @@ class Worker:
         rollup = Rollup(background, sink.storing)
         delivery = Delivery(sink, meter, rollup.note)
         liveness = Liveness(background, _reader(driver), outlet.publish, meter, f"{socket.gethostname()}/{settings.id}")
-        datadir = Path(tempfile.mkdtemp(prefix="runtide-worker-"))
 
         def assigned() -> None:
             sink.forget()
             rollup.repair_later()
 
-        app = stream.build(settings, delivery, meter, datadir, on_assigned=assigned, on_failed=self.fail)
+        app = stream.build(settings, delivery, meter, on_assigned=assigned, on_failed=self.fail)
         tasks: list[asyncio.Task[None]] = []
         try:
             await self._until_there("ClickHouse", rollup.repair)
@@ -141,7 +137,6 @@ class Worker:
             await self._bounded("the last rollup", LAST_ROLLUP_S, rollup.flush())
             await self._bounded("the last beat", STOP_S, asyncio.to_thread(liveness.beat))
             await self._bounded("Kafka to take the last messages", STOP_S, outlet.stop())
-            shutil.rmtree(datadir, ignore_errors=True)
 
     async def _drain(self, app: faust.App, delivery: Delivery) -> None:
         log.info("ending: the batch in hand first")

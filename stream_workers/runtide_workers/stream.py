@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import faust
@@ -30,21 +29,24 @@ APP_ID = "runtide-sink"  # the consumer group, whose committed offsets tell ship
 CONSUMER_FETCH_BYTES = 9 << 20  # at least the largest message
 
 
+class _App(faust.App):
+    def _create_directories(self) -> None:
+        """None: they are for Tables, and a killed worker would leave them behind."""
+
+
 def build(
     settings: WorkerSettings,
     delivery: Delivery,
     meter: Meter,
-    datadir: Path,
     *,
     on_assigned: Callable[[], None],
     on_failed: Callable[[BaseException], None],
 ) -> faust.App:
     """The app, not started. `on_failed` is told of what the worker can't go on after; nothing is acknowledged then."""
-    app = faust.App(
+    app = _App(
         APP_ID,
         broker=[f"kafka://{server.strip()}" for server in settings.kafka.split(",")],
         broker_credentials=_credentials(settings.kafka_options),
-        datadir=str(datadir),
         value_serializer="raw",
         key_serializer="raw",
         agent_supervisor=mode.CrashingSupervisor,
