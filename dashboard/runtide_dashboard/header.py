@@ -9,6 +9,7 @@ from runtide_dashboard.records import Health
 from runtide_storage.errors import StorageError
 
 REFRESH_S = 5
+FRESH_S = 10  # an idle worker says only now and then that nothing is missing
 LATE_S = 30  # from here on the freshness is shown as a warning
 
 
@@ -80,5 +81,5 @@ def _verdict(health: Health) -> tuple[str, str, str, str | None]:
         return "no worker running", "pause_circle", "orange", "Nothing new arrives. Start the stack: `runtide up`"
     if behind_s > LATE_S:
         return f"{formats.duration(behind_s)} behind", "schedule", "orange", "Older than that is all here"
-    words = "up to date" if behind_s < 5 else f"{formats.duration(behind_s)} behind"
+    words = "up to date" if behind_s < FRESH_S else f"{formats.duration(behind_s)} behind"
     return words, "check_circle", "green", "Everything logged up to a moment ago is here"

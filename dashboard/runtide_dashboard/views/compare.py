@@ -67,7 +67,8 @@ def _notes(asked: Sequence[str] | None, chosen: Sequence[str], unknown: Sequence
         words = ", ".join(names.plain(ref) for ref in unknown[:5]) + (" …" if len(unknown) > 5 else "")
         st.warning(f"Not found: {words}. Deleted, or logged into another stack?", icon=":material/search_off:")
     if chosen and asked is None:
-        st.caption(f"The newest {len(chosen)} runs. Choose others above, or tick them on the Runs page.")
+        newest = "The newest run" if len(chosen) == 1 else f"The newest {len(chosen)} runs"
+        st.caption(f"{newest}. Choose others above, or tick them on the Runs page.")
 
 
 def _choose_runs(project: str, listed: Sequence[Run], runs: Sequence[Run]) -> None:
