@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -216,7 +217,8 @@ def test_a_full_disk_stops_no_delivery(tmp_path: Path) -> None:
         writer = JournalWriter(tmp_path, "r", "w", broker.bootstrap)
         writer.log_steps(100)
         writer.finish()
-        command = 'ulimit -f 0; exec python -m runtide.shipper --once --dir "$1" --kafka "$2"'
-        done = subprocess.run(["/bin/bash", "-c", command, "sh", tmp_path, broker.bootstrap], timeout=50, check=False)
-        assert sink.written("r", "w") == writer.lines and not writer.files
+        command = 'ulimit -f 0; exec "$3" -m runtide.shipper --once --dir "$1" --kafka "$2"'
+        arguments = [tmp_path, broker.bootstrap, sys.executable]
+        done = subprocess.run(["/bin/bash", "-c", command, "sh", *arguments], timeout=50, check=False)
         assert done.returncode == 0
+        assert sink.written("r", "w") == writer.lines and not writer.files
