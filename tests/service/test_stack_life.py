@@ -40,7 +40,7 @@ def test_up_status_second_up_and_down(home: StackHome) -> None:
     done = home.up()
     assert done.returncode == 0, done.stderr
     order = [line.split()[0] for line in done.stdout.splitlines() if line.endswith(" s")]
-    assert order == ["broker", "clickhouse", "migrations", "topics", "worker"]
+    assert order == ["broker", "topics", "clickhouse", "migrations", "worker"]
     assert stat.S_IMODE(home.home.stack_file.stat().st_mode) == 0o600
 
     code, status = home.status()
