@@ -197,7 +197,9 @@ class Supervisor:
     def _begin_topics(self) -> str:
         from runtide_workers.embedded.topics import begin_topics
 
-        return f"{len(begin_topics(self._broker.service.bootstrap))} created"
+        created = begin_topics(self._broker.service.bootstrap)
+        self._broker.service.is_broken()  # what it had to refuse before it had topics is gone with them
+        return f"{len(created)} created"
 
     def _adopt_journals(self) -> None:
         """Ship what an earlier stack left unconfirmed, without waiting for somebody to train again."""
