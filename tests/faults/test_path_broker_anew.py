@@ -54,6 +54,9 @@ async def send(producer: AIOKafkaProducer, *values: bytes) -> list[bytes]:
 async def start_anew(broker: Broker, old: AIOKafkaProducer) -> None:
     """Kill the broker, start an empty one, and let an old producer get in before there are topics."""
     await send(old, b"before")
+    fresh = asyncio.get_running_loop().create_future()
+    fresh.set_result(True)
+    old.client.force_metadata_update = lambda: fresh  # it has not asked again yet where the topic is
     broker.kill()
     broker.start()
     broker.wait_ready()
