@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--producers", type=int, default=4)
     parser.add_argument("--rate", type=int, default=150_000, help="points/s of the paced runs, all trainers together")
     parser.add_argument("--seconds", type=float, default=30, help="how long a paced run logs")
-    parser.add_argument("--points", type=int, default=15_000_000, help="points of a flat-out run")
+    parser.add_argument("--points", type=int, default=30_000_000, help="points of a flat-out run")
     parser.add_argument("--repeat", type=int, default=3)
     args = parser.parse_args()
 
