@@ -218,7 +218,7 @@ def test_a_full_disk_stops_no_delivery(tmp_path: Path) -> None:
         writer.log_steps(100)
         writer.finish()
         command = 'ulimit -f 0; exec "$3" -m runtide.shipper --once --dir "$1" --kafka "$2"'
-        arguments = [tmp_path, broker.bootstrap, sys.executable]
+        arguments = [str(tmp_path), broker.bootstrap, sys.executable]
         done = subprocess.run(["/bin/bash", "-c", command, "sh", *arguments], timeout=50, check=False)
         assert done.returncode == 0
         assert sink.written("r", "w") == writer.lines and not writer.files
