@@ -41,6 +41,7 @@ def run(at_once: int) -> int:
         return 3
 
     heading(2, f"{len(PLAN)} trainings, {at_once} at a time; one will be killed, one can't work")
+    print(f"  follow it live: {dashboard()}/?project={PROJECT}")
     stamp = time.strftime("%m%d-%H%M%S")
     folder = Path(tempfile.mkdtemp(prefix="runtide-demo-"))
     trainees = [Trainee(training, f"{training.name}-{stamp}", folder) for training in PLAN]
@@ -102,10 +103,14 @@ def tail(output: Path, lines: int = 8) -> str:
 
 def compare_link(run_ids: Sequence[str]) -> str:
     """The dashboard's compare page with these runs on it."""
+    shown = {"project": PROJECT, "runs": ",".join(run_ids), "metrics": METRICS, "log": "x"}
+    return f"{dashboard()}/compare?{urlencode(shown, doseq=True, safe='/,')}"
+
+
+def dashboard() -> str:
+    """Where the stack's pages are."""
     home = Path(os.environ.get("RUNTIDE_HOME") or Path.home() / ".runtide")
-    dashboard = json.loads((home / "stack.json").read_text()).get("dashboard", "http://127.0.0.1:17702")
-    shown = {"project": PROJECT, "runs": ",".join(run_ids), "metrics": METRICS}
-    return f"{dashboard}/compare?{urlencode(shown, doseq=True, safe='/,')}"
+    return str(json.loads((home / "stack.json").read_text()).get("dashboard", "http://127.0.0.1:17702"))
 
 
 if __name__ == "__main__":
