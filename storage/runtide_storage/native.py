@@ -74,6 +74,7 @@ _SIMPLE = {
     "UInt64": pa.uint64(),
     "Int32": pa.int32(),
     "Int64": pa.int64(),
+    "Float32": pa.float32(),
     "Float64": pa.float64(),
 }
 _UNITS = {"3": "ms", "6": "us", "9": "ns"}

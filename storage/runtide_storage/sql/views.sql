@@ -23,7 +23,8 @@ SELECT
     if(r.name = '', r.run_id, r.name) AS run,
     r.group AS `group`, r.job_type AS job_type, r.tags AS tags, r.notes AS notes, r.host AS host,
     if(r.state = 'running' AND w.seen_at > 0 AND p.fresh_to - w.seen_at > 90, 'crashed', r.state) AS state,
-    if(r.state = 'running' AND p.fresh_to - w.seen_at <= 90 AND w.point_at > 0 AND p.fresh_to - w.point_at > 120,
+    if(r.state = 'running' AND p.fresh_to - w.seen_at <= 90 AND w.point_at > 0
+           AND p.fresh_to - w.point_at > if(l.stall_s > 0, l.stall_s, 120),  -- as long as its baselines were ever silent
        'stalled', 'ok') AS health,
     r.exit_code AS exit_code, r.attempt AS attempt, r.started_at AS started_at, r.ended_at AS ended_at,
     w.seen_at AS seen_at,
@@ -35,6 +36,7 @@ LEFT JOIN (
     SELECT run, toNullable(max(stored_at)) AS seen_at, toNullable(max(point_at)) AS point_at
     FROM ingest_progress GROUP BY run
 ) AS w ON r.run = w.run
+LEFT JOIN (SELECT run, stall_s FROM run_plans FINAL) AS l ON r.run = l.run
 CROSS JOIN pipeline_now AS p;
 
 -- config and summary as text: 'adam', '0.001', 'true', '[1,2]'. v_values has them as JSON, and as numbers.
@@ -154,12 +156,50 @@ FROM run_events AS e FINAL
 INNER JOIN runs AS r FINAL ON e.run = r.run
 LEFT JOIN writers AS w FINAL ON e.run = w.run AND e.writer = w.writer;
 
+-- `state`: open | acknowledged (by people) | resolved (by itself).
 CREATE OR REPLACE VIEW v_alerts AS
-SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.name) AS run,
+SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.name) AS run, r.`group` AS `group`,
     a.id AS id, a.ts AS ts, a.kind AS kind, a.severity AS severity, a.title AS title, a.text AS text,
-    nullIf(a.metric, '') AS metric, a.step AS step, a.state AS state, a.detail AS detail
+    nullIf(a.metric, '') AS metric, a.step AS step,
+    if(a.state = 'open' AND s.action = 'acknowledge', 'acknowledged', a.state) AS state,
+    a.incident AS incident, toBool(a.quiet) AS quiet, nullIf(s.who, '') AS who, nullIf(s.reason, '') AS reason,
+    a.detail AS detail
 FROM alerts AS a FINAL
-INNER JOIN runs AS r FINAL ON a.run = r.run;
+INNER JOIN runs AS r FINAL ON a.run = r.run
+LEFT JOIN (
+    SELECT id, argMax(action, at) AS action, argMax(who, at) AS who, argMax(reason, at) AS reason
+    FROM alert_actions GROUP BY id
+) AS s ON a.id = s.id;
+
+-- metric '' is the whole run.
+CREATE OR REPLACE VIEW v_verdicts AS
+SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.name) AS run, r.`group` AS `group`,
+    v.metric AS metric, v.verdict AS verdict, v.reason AS reason, nullIf(v.goal, '') AS goal, v.step AS step,
+    v.value AS value, v.baseline AS baseline, v.effect AS effect, v.low AS low, v.high AS high, v.n AS n,
+    v.made_at AS made_at
+FROM verdicts AS v FINAL
+INNER JOIN runs AS r FINAL ON v.run = r.run;
+
+-- What people decided, beside the verdict on the run.
+CREATE OR REPLACE VIEW v_decisions AS
+SELECT e.project AS project, e.run_id AS run_id, e.run AS run, e.ts AS ts,
+    JSONExtractString(e.body, 'verdict') AS decision, JSONExtractString(e.body, 'reason') AS reason,
+    nullIf(JSONExtractString(e.body, 'next_step'), '') AS next_step,
+    nullIf(v.verdict, '') AS verdict, nullIf(v.reason, '') AS verdict_reason
+FROM v_events AS e
+LEFT JOIN v_verdicts AS v ON e.project = v.project AND e.run_id = v.run_id AND v.metric = ''
+WHERE e.kind = 'decision';
+
+-- The baseline that each run was, or is being, compared with.
+CREATE OR REPLACE VIEW v_plans AS
+SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.name) AS run, r.`group` AS `group`,
+    hex(p.family) AS family, p.fields AS fields, p.`primary` AS `primary`, p.stall_s AS stall_s,
+    arrayMap(m -> n.run_ids[indexOf(n.keys, m)], p.members) AS members, p.planned_at AS planned_at
+FROM run_plans AS p FINAL
+INNER JOIN runs AS r FINAL ON p.run = r.run
+LEFT JOIN (
+    SELECT project, groupArray(run) AS keys, groupArray(run_id) AS run_ids FROM runs FINAL GROUP BY project
+) AS n ON r.project = n.project;
 
 CREATE OR REPLACE VIEW v_dead_letters AS
 SELECT at, reason, detail, topic, partition, offset, line, key, value, broker FROM dead_letters FINAL;
