@@ -28,13 +28,14 @@ from runtide_storage.connect import address, connect, read_errors
 from runtide_storage.errors import StorageError, Unreachable
 from runtide_storage.writer import Writer
 from runtide_workers import health, stream
+from runtide_workers.alerting.service import Alerting
 from runtide_workers.delivery import Delivery
 from runtide_workers.health import Meter
 from runtide_workers.liveness import Liveness, Read
 from runtide_workers.outlet import Outlet
 from runtide_workers.rollup import Rollup
 from runtide_workers.settings import WorkerSettings, load
-from runtide_workers.sink import Sink, TooManyBad
+from runtide_workers.sink import Sink, Stored, TooManyBad
 from runtide_workers.topics import TopicError, ensure_topics_async
 
 log = logging.getLogger("runtide.worker")
@@ -103,17 +104,29 @@ class Worker:
         await outlet.start()
         sink = Sink(storage, outlet.publish, broker)
         rollup = Rollup(background, sink.storing)
-        delivery = Delivery(sink, meter, rollup.note)
+        alerting = await self._until_there("ClickHouse", lambda: asyncio.to_thread(self._make_alerting, outlet))
+        if alerting is None:
+            await outlet.stop()
+            return
+        meter.more_figures = alerting.figures
+
+        def stored(batch: Stored) -> None:
+            rollup.note(batch)
+            alerting.note(batch)
+
+        delivery = Delivery(sink, meter, stored)
         liveness = Liveness(background, _reader(driver), outlet.publish, meter, f"{socket.gethostname()}/{settings.id}")
 
         def assigned() -> None:
             sink.forget()
             rollup.repair_later()
+            alerting.own(stream.owner(app, meter))
 
         app = stream.build(settings, delivery, meter, on_assigned=assigned, on_failed=self.fail)
         tasks: list[asyncio.Task[None]] = []
         try:
             await self._until_there("ClickHouse", rollup.repair)
+            alerting.start()
             await app.start()
             log.info("worker %s stores from %s (%s)", settings.id, settings.kafka, broker)
             for work in (
@@ -134,6 +147,7 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._bounded("Faust to stop", STOP_S, app.stop())
+            await self._bounded("alerts in hand", STOP_S, asyncio.to_thread(alerting.stop, STOP_S))
             await self._bounded("the last rollup", LAST_ROLLUP_S, rollup.flush())
             await self._bounded("the last beat", STOP_S, asyncio.to_thread(liveness.beat))
             await self._bounded("Kafka to take the last messages", STOP_S, outlet.stop())
@@ -169,6 +183,13 @@ class Worker:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), RETRY_S)
         return None
+
+    def _make_alerting(self, outlet: Outlet) -> Alerting:
+        settings = self.settings
+        return Alerting(
+            lambda: connect(settings.clickhouse), outlet.publish, settings.alerts, settings.dashboard,
+            detect=settings.detect,
+        )  # fmt: skip
 
     async def _storage(self) -> Writer:
         writer = await asyncio.to_thread(self._open_storage)

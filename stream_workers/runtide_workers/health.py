@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ from runtide_workers.envelope import Message
 from runtide_workers.sink import Stored
 
 Partition = tuple[str, int]
+Figure = tuple[str, str, str, Mapping[str, str], float]  # name, type, help, labels, value
 STALE_BATCH_S = 60.0  # a batch in hand for longer is not healthy
 PROMETHEUS = "text/plain; version=0.0.4"
 
@@ -36,6 +37,7 @@ class Meter:
         self.assigned: set[Partition] = set()
         self.next_offset: dict[Partition, int] = {}  # behind the last stored message
         self.stored_to_ms: dict[Partition, int] = {}  # when the last stored message was produced
+        self.more_figures: Callable[[], Iterable[Figure]] = lambda: ()  # of other parts of the worker
         self.highwater: Callable[[Partition], int | None] = lambda _: None
 
     @property
@@ -121,8 +123,8 @@ class Meter:
             "last_batch_age_s": None if self.last_batch_s is None else round(self._clock() - self.last_batch_s, 1),
         }
 
-    def figures(self) -> Iterator[tuple[str, str, str, Mapping[str, str], float]]:
-        """(name, type, help, labels, value) for /metrics."""
+    def figures(self) -> Iterator[Figure]:
+        """For /metrics."""
         yield "up", "gauge", "1 if the worker is healthy", {}, float(self.fault() is None)
         yield "messages_total", "counter", "Kafka messages done with", {}, self.messages
         yield "lines_total", "counter", "Journal lines stored", {}, self.lines
@@ -147,6 +149,7 @@ class Meter:
         for (topic, number), lag in sorted(self.lags().items()):
             labels = {"topic": topic, "partition": str(number)}
             yield "lag_messages", "gauge", "Messages produced but not stored", labels, lag
+        yield from self.more_figures()
 
 
 def prometheus(meter: Meter) -> str:

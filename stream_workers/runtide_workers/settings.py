@@ -12,6 +12,8 @@ import runtide.settings
 from runtide.errors import SettingsError
 from runtide_storage.connect import Endpoint
 from runtide_storage.settings import clickhouse_url
+from runtide_workers.alerting.config import AlertSettings
+from runtide_workers.alerting.config import load as load_alerts
 
 DEFAULT_PORT = 17710
 
@@ -36,6 +38,9 @@ class WorkerSettings:
     )
     heartbeat_s: float = 1.5
     beat_s: float = 5.0  # between two rows of worker_beats, and two looks for silent runs
+    detect: bool = True  # follow runs, raise alerts and judge
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+    dashboard: str = ""  # base URL of the pages, for links
     drain_s: float = 8.0  # for the batch in hand when the worker is told to end
 
 
@@ -52,15 +57,20 @@ def load(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
     )
     parser.add_argument("--host", help="that the port listens on (RUNTIDE_WORKER_HOST, default 127.0.0.1)")
     parser.add_argument("--id", help="tells this worker's log and beats from others' (RUNTIDE_WORKER_ID, default 0)")
+    parser.add_argument("--no-detection", action="store_true", help="store only: no alerts, no verdicts")
     given = parser.parse_args(arguments)
     identity = given.id or env.get("RUNTIDE_WORKER_ID") or "0"
+    sdk = runtide.settings.load(env=env)
     return WorkerSettings(
-        kafka=given.kafka or runtide.settings.load(env=env).kafka,
+        kafka=given.kafka or sdk.kafka,
         clickhouse=Endpoint.parse(given.clickhouse or clickhouse_url("writer", env=env)).url,
         port=_port(given.port, env, identity),
         host=given.host or env.get("RUNTIDE_WORKER_HOST") or "127.0.0.1",
         id=identity,
         kafka_options=runtide.settings.kafka_client_options(env),
+        detect=not given.no_detection,
+        alerts=load_alerts(env),
+        dashboard=sdk.dashboard,
     )
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from runtide.events import Header
 from runtide_storage.errors import Rejected
-from runtide_workers.decode import DeadLetter, Part, Range, decode_parts, whole
+from runtide_workers.decode import DeadLetter, Decoded, Part, Range, decode_parts, whole
 from runtide_workers.envelope import BadMessage, Envelope, Message, open_envelope
 from runtide_workers.outlet import Outgoing, alert_message, dead_letter_message
 from runtide_workers.progress import Pair, Progress
@@ -53,6 +53,7 @@ class Stored:
     reasons: Counter[str] = field(default_factory=Counter)  # of dead letters
     touched: dict[int, Range] = field(default_factory=dict)  # run -> lowest and highest step
     relaunched: set[int] = field(default_factory=set)  # those of the runs that may have several attempts
+    fresh: list[Decoded] = field(default_factory=list)  # what was stored now, for detection
 
     @property
     def dead(self) -> int:
@@ -65,6 +66,7 @@ class Stored:
         self.duplicates += other.duplicates
         self.reasons += other.reasons
         self.relaunched |= other.relaunched
+        self.fresh += other.fresh
         for run, (low, high) in other.touched.items():
             known = self.touched.get(run, (low, high))
             self.touched[run] = (min(low, known[0]), max(high, known[1]))
@@ -161,6 +163,7 @@ class Sink:
         stored.points, stored.touched = len(decoded), decoded.touched
         stored.reasons.update(letter.reason for letter in dead)
         stored.relaunched = self.progress.relaunched(decoded.touched)
+        stored.fresh.append(decoded)
         return stored
 
     def _rows(self, table: str, rows: Sequence[Row]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import faust
 import mode
+from aiokafka.partitioner import murmur2
 
 from runtide.events import EVENTS_TOPIC
 from runtide_workers.delivery import Closing, Delivery, by_size
@@ -114,6 +115,18 @@ async def learn_positions(app: faust.App, meter: Meter) -> None:
         position = await asyncio.wait_for(app.consumer.position(faust.types.TP(*place)), 5.0)
         if position is not None and place in meter.assigned:
             meter.next_offset.setdefault(place, position)
+
+
+def owner(app: faust.App, meter: Meter) -> Callable[[str], bool]:
+    """Whether a run's events come to this worker now: producers choose the partition by the run id (docs/events.md)."""
+
+    def owns(run_id: str) -> bool:
+        total = app.consumer.topic_partitions(EVENTS_TOPIC)
+        if not total:  # not known (yet): two workers that follow a run say the same of it, under the same id
+            return True
+        return (EVENTS_TOPIC, (murmur2(run_id.encode()) & 0x7FFFFFFF) % total) in meter.assigned
+
+    return owns
 
 
 def _highwater(app: faust.App, place: Partition) -> int | None:

@@ -10,7 +10,7 @@ Severity = Literal["page", "warn", "info"]
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something found at `step`. `slot` tells which of a bank's curves it is; `detail` says how much, since when, why."""
+    """Something found at `step`. `slot`: which of a bank's curves it is; `detail`: how much, since when, why."""
 
     kind: str
     severity: Severity

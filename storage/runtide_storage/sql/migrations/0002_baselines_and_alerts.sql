@@ -5,7 +5,9 @@ CREATE TABLE IF NOT EXISTS run_plans (
     run UInt64, family UInt64,
     fields String,                           -- JSON: what makes the family (project, group, hardware, batch size, ...)
     members Array(UInt64),                   -- the baseline runs, oldest first; empty: no baseline yet
+    goals String,                            -- JSON: metric -> minimize | maximize
     `primary` String,                        -- the metric that may page alone; '' if none is known yet
+    threshold Nullable(Float64),             -- of the statistic; NULL: the default
     stall_s Float64,                         -- silence longer than that is a stall
     planned_at DateTime64(3, 'UTC'),
     rank UInt64                              -- 2^63 minus planned_at in ns: the first plan wins

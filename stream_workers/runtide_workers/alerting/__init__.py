@@ -1,0 +1,1 @@
+"""Live regression detection: which runs are followed, what they are compared with, and who is told."""

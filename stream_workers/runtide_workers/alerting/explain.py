@@ -1,0 +1,174 @@
+"""An alert in words, and what changed against the nearest baseline run. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import xxhash
+
+from runtide_workers.detection import Alert
+
+SHOWN_MAX = 8  # changed settings in a text; `detail` has more
+KEPT_MAX = 50
+VALUE_CHARS_MAX = 80
+COMMIT_CHARS = 10
+
+# What differs from run to run without changing anything that is trained.
+_INCIDENTAL = re.compile(
+    r"(^|[./_-])(seed|seeds|rng|run_name|run_id|name|output_dir|log_dir|save_dir|checkpoint_dir|argv|cwd|user|port|pid"
+    r"|executable|pythonhashseed|MASTER_ADDR|MASTER_PORT|RANK|LOCAL_RANK|JOB_ID|JOBID|NODELIST)([./_-]|$)",
+    re.IGNORECASE,
+)
+_HARDWARE = re.compile(r"^meta\.(cpu|gpu|memory)/")
+_DIFF_FILE = re.compile(r"^diff --git a/(.+?) b/", re.MULTILINE)
+
+Values = Mapping[str, Any]
+
+
+def changes(run: Values, other: Values) -> dict[str, Any]:
+    """What `run` has otherwise than `other`: commit, diff, config, packages, environment, hardware, dataset.
+
+    Each of config, packages, environment, hardware and dataset maps a name to [there, here]; None: not there.
+    """
+    found: dict[str, Any] = {}
+    commits = other.get("meta.git/commit"), run.get("meta.git/commit")
+    if commits[0] != commits[1]:
+        found["commit"] = list(commits)
+    diffs = other.get("meta.git/diff") or "", run.get("meta.git/diff") or ""
+    if diffs[0] != diffs[1]:
+        found["diff"] = {"files": _DIFF_FILE.findall(diffs[1])[:KEPT_MAX], "sha256": _digest(diffs[1])}
+    packages = other.get("meta.packages") or {}, run.get("meta.packages") or {}
+    parts = {"packages": _differences(*packages)}
+    for part, names in _parts({*run, *other}).items():
+        parts[part] = _differences(
+            {name.partition(".")[2]: other[name] for name in names if name in other},
+            {name.partition(".")[2]: run[name] for name in names if name in run},
+        )
+    return found | {part: differing for part, differing in parts.items() if differing}
+
+
+def size(changed: Mapping[str, Any]) -> int:
+    """How many things differ."""
+    return sum(1 if part in ("commit", "diff") else len(differing) for part, differing in changed.items())
+
+
+def nearest(run: Values, members: Sequence[tuple[str, Values]]) -> tuple[str, dict[str, Any]]:
+    """(run id, changes) of the member that differs least, of several the latest. `members`: (run id, values), oldest
+    first.
+    """
+    compared = [(run_id, changes(run, values)) for run_id, values in reversed(members)]
+    return min(compared, key=lambda each: size(each[1]), default=("", {}))
+
+
+def cause(changed: Mapping[str, Any]) -> str:
+    """The same for runs that changed the same way; "" if nothing did: then each run stands for itself."""
+    told = {part: changed[part] for part in ("commit", "diff", "config", "packages", "dataset") if changed.get(part)}
+    return xxhash.xxh3_64_hexdigest(repr(sorted(told.items())).encode("utf-8", "surrogatepass")) if told else ""
+
+
+def changed_text(changed: Mapping[str, Any], other: str) -> str:
+    """One sentence."""
+    words = []
+    if "commit" in changed:
+        old, new = (str(commit or "unknown")[:COMMIT_CHARS] for commit in changed["commit"])
+        words.append(f"commit {old}..{new}")
+    if "diff" in changed:
+        files = changed["diff"]["files"]
+        named = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+        words.append(f"uncommitted changes{f' in {named}' if named else ' are gone'}")
+    for part in ("config", "dataset", "hardware", "packages", "environment"):
+        differing = changed.get(part, {})
+        shown = list(differing.items())[:SHOWN_MAX]
+        words += [f"{_label(part)}{name} {_short(old)} -> {_short(new)}" for name, (old, new) in shown]
+        if len(differing) > SHOWN_MAX:
+            words.append(f"{len(differing) - SHOWN_MAX} more of {part}")
+    if not other:
+        return ""
+    if not words:
+        return f"Nothing that was recorded changed against {other}."
+    return f"Changed against {other}: {'; '.join(words)}."
+
+
+def title(alert: Alert, metric: str, run: str) -> str:
+    """One line."""
+    detail = alert.detail
+    effect = detail.get("effect")
+    amount = f"{abs(effect):.1%} " if isinstance(effect, (int, float)) and abs(effect) < 10 else ""
+    words = {
+        "regression": f"{metric} of {run} is {amount}worse than its baselines",
+        "plateau": f"{metric} of {run} no longer improves as its baselines did",
+        "divergence": f"{metric} of {run} diverges",
+        "final_regression": f"{metric} of {run} ended {amount}worse than its baselines",
+        "throughput": f"{run} is {amount}slower than its baselines",
+        "improvement": f"{metric} of {run} is {amount}better than its baselines",
+        "nan": f"{metric} of {run} is {detail.get('value', 'NaN')}",
+        "spike": f"{metric} of {run} spiked",
+        "rule": f"{metric} of {run} broke the rule {detail.get('rule', '')}",
+    }
+    return words.get(alert.kind, f"{metric} of {run}: {alert.kind}").strip()
+
+
+def text(alert: Alert, metric: str, last_step: float) -> str:
+    """What was found, how big it is, since when. `last_step`: of a usual run, 0 if not known."""
+    detail = alert.detail
+    where = f"step {alert.step:,}" + (f", {alert.step / last_step:.0%} of a usual run" if last_step > 0 else "")
+    if "baseline" not in detail or "effect" not in detail:
+        found = {
+            "nan": f"{metric} is {detail.get('value', 'not finite')} at {where}.",
+            "rule": f"{metric} is {_number(detail.get('value'))} at {where}; the rule says {detail.get('rule', '')}.",
+        }
+        return found.get(alert.kind, f"{metric}: {alert.kind} at {where}.")
+    effect, count = detail["effect"], detail.get("n", 0)
+    direction = "worse" if effect > 0 else "better"
+    subject = "The time per step" if alert.kind == "throughput" else metric
+    levels = f"{_number(detail.get('value'))} against {_number(detail['baseline'])}"
+    runs = f"the mean of {count} baseline runs at the same step"
+    words = [f"{subject} is {abs(effect):.2%} {direction} than {runs} ({where}): {levels}."]
+    if detail.get("spread") is not None:
+        words.append(f"The baselines differ among themselves by {_number(detail['spread'])} (1 sd) there.")
+    if detail.get("windows"):
+        since = f" since step {int(detail['since']):,}" if detail.get("since") is not None else ""
+        words.append(f"It has been so{since}, over {detail['windows']} windows in a row.")
+    if detail.get("early") and alert.kind != "throughput" and effect > 0:
+        words.append("It is early: of runs that end better, 7 % look worse on the way.")
+    return " ".join(words)
+
+
+def _differences(there: Values, here: Values) -> dict[str, list[Any]]:
+    names = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
+    return {name: [there.get(name), here.get(name)] for name in names[:KEPT_MAX]}
+
+
+def _parts(names: set[str]) -> dict[str, list[str]]:
+    parts: dict[str, list[str]] = {"config": [], "environment": [], "hardware": [], "dataset": []}
+    for name in names:
+        if _INCIDENTAL.search(name) or name.startswith("meta.git/") or name == "meta.packages":
+            continue
+        section = name.partition(".")[0]
+        part = (
+            "hardware"
+            if _HARDWARE.match(name)
+            else {"config": "config", "dataset": "dataset"}.get(section, "environment")
+        )
+        parts[part].append(name)
+    return parts
+
+
+def _label(part: str) -> str:
+    return "" if part in ("packages", "environment") else f"{part}." if part == "config" else f"{part} "
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= VALUE_CHARS_MAX else text[: VALUE_CHARS_MAX - 1] + "…"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
+
+
+def _digest(diff: str) -> str:
+    return hashlib.sha256(diff.encode("utf-8", "surrogatepass")).hexdigest()[:16]

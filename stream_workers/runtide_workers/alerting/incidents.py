@@ -1,0 +1,205 @@
+"""From what detection finds to what people are told: one incident per run, and no more noise than that.
+
+A page is raised when the primary metric alarms, or so many metrics do that chance alone would bring about as many in
+fewer than one of 200 healthy runs; until then an alarm is a warning. People are told once per incident, and once per
+cause: runs that changed the same way share one. Whatever the order in which alarms are found, the rows end up the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import xxhash
+
+from runtide_workers.alerting import explain
+from runtide_workers.alerting.followed import PACE, Followed, Series
+from runtide_workers.detection import Alert
+
+COMPARED = frozenset(("regression", "plateau", "divergence", "final_regression", "throughput"))  # with a baseline
+ALARM_RATE = 0.01  # of a healthy run's metric, by itself
+CHANCE_MAX = 0.005  # that so many metrics of a healthy run alarm
+MEMBERS_LINKED_MAX = 8  # beside the run on the page that a link leads to
+
+Row = dict[str, Any]
+
+
+def alert_id(run: int, metric: str, kind: str) -> str:
+    """One per run, metric and kind, whoever finds it how often."""
+    return xxhash.xxh3_128_hexdigest(f"{run}/{metric}/{kind}".encode("utf-8", "surrogatepass"))
+
+
+def incident_id(run: int) -> str:
+    """Of all alerts of a run."""
+    return xxhash.xxh3_64_hexdigest(f"{run}".encode())
+
+
+def metrics_for_page(watched: int) -> int:
+    """How many of `watched` metrics must alarm to page when none is the primary one; at least two.
+
+    The smallest k with P(K >= k) <= CHANCE_MAX for K binomial (watched, ALARM_RATE). Metrics of one run are not
+    independent, which is why it is never one.
+    """
+    tail, k = 1.0, 0
+    while tail > CHANCE_MAX:
+        tail -= math.comb(watched, k) * ALARM_RATE**k * (1 - ALARM_RATE) ** (watched - k)
+        k += 1
+        if k > watched:
+            break
+    return max(2, k)
+
+
+@dataclass(slots=True)
+class Told:
+    """What people were told lately, by cause: (incident, when in ms)."""
+
+    causes: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def before(self, cause: str, now_ms: int, cooldown_s: float) -> str | None:
+        """The incident that stands for this cause already, or None."""
+        incident, at_ms = self.causes.get(cause, ("", 0))
+        return incident if incident and now_ms - at_ms < 1000 * cooldown_s else None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a row says besides what was found."""
+
+    link: str  # to the pages, without the run; "": no pages
+    cooldown_s: float
+    quiet: bool  # of the project
+
+
+class Board:
+    """The alerts of one run, as stored."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.rows: dict[str, Row] = {row["id"]: dict(row) for row in rows}
+        self._changed: dict[str, Row] = {}
+
+    def take(self) -> list[Row]:
+        """The rows that are new or changed since the last call."""
+        changed, self._changed = list(self._changed.values()), {}
+        return changed
+
+    def apply(self, followed: Followed, series: Series, alert: Alert, now_ms: int) -> Row | None:
+        """Note one finding; the new row, if it is one. Its texts are not filled in yet."""
+        if alert.kind == "recovered":
+            self._resolve(series, now_ms)
+            return None
+        key = alert_id(followed.run, series.metric, alert.kind)
+        severity = severity_of(followed, series, alert)
+        if key in self.rows or severity is None:
+            return None
+        row: Row = {
+            "id": key, "run": followed.run, "ts": now_ms, "kind": alert.kind, "severity": severity, "title": "",
+            "text": "", "metric": series.metric, "step": int(alert.step), "state": "open", "detail": "{}",
+            "incident": incident_id(followed.run), "quiet": 0, "version": now_ms,
+        }  # fmt: skip
+        self.rows[key] = self._changed[key] = row
+        return row
+
+    def settle(self, followed: Followed, told: Told, around: Surroundings, now_ms: int) -> None:
+        """Raise warnings to pages where enough metrics alarm, and decide whom to tell."""
+        alarmed = [row for row in self.rows.values() if row["state"] == "open" and _counts(row)]
+        if len({row["metric"] for row in alarmed}) >= metrics_for_page(followed.watched):
+            for row in alarmed:
+                if row["severity"] == "warn":
+                    self._change(row, now_ms, severity="page")
+        for key in sorted(self._changed, key=lambda key: (self._changed[key]["severity"] != "page", key)):
+            row = self._changed[key]
+            if row["state"] != "open" or row["quiet"] or row["severity"] != "page":
+                continue
+            cause = orjson.loads(row["detail"]).get("cause", "")
+            others = told.before(cause, now_ms, around.cooldown_s) if cause else None
+            is_told = any(
+                other["severity"] == "page" and not other["quiet"] and other["incident"] == row["incident"]
+                for other in self.rows.values()
+                if other is not row and other["kind"] != "rule"
+            )
+            if others and others != row["incident"]:
+                self._change(row, now_ms, incident=others, quiet=1)
+            elif is_told and row["kind"] != "rule":
+                self._change(row, now_ms, quiet=1)
+            elif cause:
+                told.causes[cause] = row["incident"], now_ms
+
+    def _resolve(self, series: Series, now_ms: int) -> None:
+        kinds = {"throughput"} if series.aspect == PACE else COMPARED - {"throughput"}
+        for row in self.rows.values():
+            if row["metric"] == series.metric and row["kind"] in kinds and row["state"] == "open":
+                self._change(row, now_ms, state="resolved")
+
+    def _change(self, row: Row, now_ms: int, **changed: Any) -> None:
+        row |= changed
+        row["version"] = max(now_ms, row.get("version", 0) + 1)
+        self._changed[row["id"]] = row
+
+
+def severity_of(followed: Followed, series: Series, alert: Alert) -> str | None:
+    """How bad it is before others are looked at; None: not worth a row."""
+    plan, metric = followed.plan, series.metric
+    if alert.kind == "nan":
+        if metric in plan.cohort.nonfinite:
+            return None
+        return "page" if metric in plan.goals or "loss" in metric.lower() or "grad" in metric.lower() else "warn"
+    if alert.kind in COMPARED and alert.severity == "page":
+        return "page" if metric == plan.primary and series.aspect != PACE else "warn"
+    return alert.severity
+
+
+def describe(
+    row: Row,
+    followed: Followed,
+    alert: Alert,
+    around: Surroundings,
+    nearest: tuple[str, Mapping[str, Any]],
+) -> None:
+    """Fill in title, text, detail and whether it is quiet."""
+    plan, facts = followed.plan, followed.plan.facts
+    other, changed = nearest
+    baseline = plan.cohort.values.get(row["metric"])
+    members = [plan.member_ids.get(member, "") for member in plan.cohort.used.get(row["metric"], ())]
+    name = facts.name or facts.run_id
+    words = [explain.text(alert, row["metric"], baseline.edges[-1] if baseline is not None else 0.0)]
+    if alert.kind in COMPARED:
+        words.append(explain.changed_text(changed, other))
+    row["title"] = explain.title(alert, row["metric"], name)
+    row["text"] = " ".join(filter(None, words))
+    row["quiet"] = int(around.quiet)
+    detail = alert.detail | {
+        "grade": alert.severity, "primary": row["metric"] == plan.primary, "members": members, "nearest": other,
+        "changes": changed, "cause": explain.cause(changed), "attempt": followed.attempt,
+        "link": link_to(around.link, facts.project, facts.run_id, members, row["metric"]),
+    }  # fmt: skip
+    row["detail"] = orjson.dumps(_plain(detail), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+def link_to(base: str, project: str, run_id: str, members: Sequence[str], metric: str) -> str:
+    """The page that shows the run among its baselines; "" without pages. Ids hold nothing that needs quoting."""
+    if not base:
+        return ""
+    from urllib.parse import quote
+
+    runs = ",".join([run_id, *members[-MEMBERS_LINKED_MAX:]])
+    return f"{base}/compare?project={project}&runs={runs}&metrics={quote(metric, safe='')}"
+
+
+def _counts(row: Row) -> bool:
+    return row["kind"] in COMPARED and (
+        row["severity"] == "page" or (row["severity"] == "warn" and orjson.loads(row["detail"]).get("grade") == "page")
+    )
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN: the strings of the event contract stand for what is not finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return value
