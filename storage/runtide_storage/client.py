@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
+from runtide_storage import alerts
 from runtide_storage import history as curves
 from runtide_storage.connect import connect
 from runtide_storage.questions import ask
@@ -116,9 +117,27 @@ class Client:
             self._analyst = Reader(connect(self._analyst_url))
         return Result(ask(self._analyst or self._reader, query, params, limit))
 
-    def alerts(self, project: str | None = None, limit: int = 1_000) -> Result:
-        """Alerts, the newest first."""
-        return Result(self._reader.arrow(self._sql["alerts"], {"project": project or "", "limit": limit}))
+    def alerts(
+        self,
+        project: str | None = None,
+        limit: int = 1_000,
+        *,
+        run: str | None = None,
+        state: str | Iterable[str] = (),
+        severity: str | Iterable[str] = (),
+    ) -> Result:
+        """Alerts, the newest first. `state` and `severity`: one or several of them; none: all."""
+        found = self._resolve(run, project) if run else None
+        return Result(alerts.find(self._reader, project, found, _several(state), _several(severity), limit))
+
+    def alert(self, id: str) -> dict[str, Any]:  # noqa: A002 - it is called id everywhere
+        """One alert, by its id or the beginning of it; `detail` as a dict."""
+        row = alerts.one(self._reader, id)
+        return row | {"detail": json.loads(row["detail"] or "{}")}
+
+    def mutes(self) -> Result:
+        """Of which alerts nobody is told now: id, project, group, metric, kind ("": any), until, who, reason, at."""
+        return Result(alerts.mutes(self._reader))
 
     def dead_letters(self, limit: int = 1_000) -> Result:
         """What could not be stored and why, the newest first."""
@@ -146,3 +165,7 @@ class Client:
     def _of(self, run: RunName, statement: str) -> Result:
         identity = {"project": run.project, "run_id": run.run_id}
         return Result(self._reader.arrow(self._sql[statement], identity))
+
+
+def _several(given: str | Iterable[str]) -> Iterable[str]:
+    return [given] if isinstance(given, str) else given

@@ -18,9 +18,6 @@ WHERE project IN {projects:Array(String)} AND run_id IN {run_ids:Array(String)}
     AND concat(project, '/', run_id) IN {refs:Array(String)}
 ORDER BY project, run_id, metric
 
--- alerts --
-SELECT * FROM v_alerts WHERE {project:String} IN ('', project) ORDER BY ts DESC, id LIMIT {limit:UInt64}
-
 -- dead_letters --
 SELECT * FROM v_dead_letters ORDER BY at DESC, topic, partition, offset, line LIMIT {limit:UInt64}
 
