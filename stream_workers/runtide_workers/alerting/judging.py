@@ -28,12 +28,13 @@ def judge(cohorts: Cohorts, plan: Plan, state: str, open_pages: Sequence[str], n
             singles += [metric] if baseline is not None or plan.cohort.lasts.get(metric) else []
         else:
             grids.setdefault((baseline.edges.tobytes(), baseline.scale), []).append(metric)
+    lasts = {each.metric: each.last for each in cohorts.extents([run])} if grids else {}
     for (_, scale), metrics in grids.items():
         edges = plan.cohort.values[metrics[0]].edges
         table = cohorts.bins([run], [key_id(metric) for metric in metrics], edges.tolist(), log=scale == "log")
         for metric in metrics:
             bins = binned_curve(table, run, key_id(metric), edges)
-            judged[metric] = verdict.judge_bins(plan.cohort.values[metric], bins)
+            judged[metric] = verdict.judge_bins(plan.cohort.values[metric], bins, lasts.get(metric))
     if singles:
         table = cohorts.curves([run], [key_id(metric) for metric in singles])
         keys, steps, values = (table[name].to_numpy() for name in ("key", "step", "value"))
