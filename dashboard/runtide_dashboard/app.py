@@ -17,6 +17,7 @@ page = st.navigation(
     [
         st.Page("views/runs.py", title="Runs", icon=":material/list:", default=True),
         st.Page("views/compare.py", title="Compare", icon=":material/show_chart:"),
+        st.Page("views/alerts.py", title="Alerts", icon=":material/notifications:"),
         st.Page("views/pipeline.py", title="Pipeline", icon=":material/monitor_heart:"),
     ],
     position="top",

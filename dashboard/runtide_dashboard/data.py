@@ -20,12 +20,13 @@ import streamlit as st
 
 from runtide_dashboard import history, status
 from runtide_dashboard.curves import XKind
-from runtide_dashboard.records import Curve, Health, Project, Run, Summary
+from runtide_dashboard.records import Alert, Curve, Health, Project, Run, Summary
 from runtide_storage import Client
-from runtide_storage.errors import StorageError, Unreachable
+from runtide_storage.errors import Ambiguous, NotFound, StorageError, Unreachable
 
 RUNS_MAX = 60  # curves in a panel
 PANELS_MAX = 8
+ALERTS_MAX = 500  # in the feed
 LISTED_MAX = 2_000  # runs in the table
 METRICS_MAX = 2_000  # names to choose from
 SPARK_POINTS = 40
@@ -93,6 +94,7 @@ def answers() -> bool:
 
 
 _SUMMARY = tuple(field.name for field in fields(Summary))
+_ALERT = tuple(field.name for field in fields(Alert))
 _HEALTH = tuple(field.name for field in fields(Health))
 
 
@@ -242,6 +244,39 @@ def values(refs: tuple[str, ...], section: str) -> dict[str, dict[str, Any]]:
     for row in _ask(sql, section=section, **_these(refs)):
         found.setdefault(_ref(row), {})[row["name"]] = json.loads(row["value"])
     return found
+
+
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=32)
+def alerts(project: str) -> tuple[Alert, ...]:
+    """The newest ALERTS_MAX alerts of a project, the newest first."""
+    with _connection().client() as client:
+        return tuple(_alert(row | {"detail": _detail(row["detail"])}) for row in client.alerts(project, ALERTS_MAX))
+
+
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=128)
+def alert(project: str, prefix: str) -> Alert | None:
+    """The alert of the project whose id is, or begins with, `prefix`; None if there is none, or no single one."""
+    try:
+        with _connection().client() as client:
+            found = _alert(client.alert(prefix))
+    except (NotFound, Ambiguous):
+        return None
+    return found if found.project == project else None
+
+
+def _alert(row: Mapping[str, Any]) -> Alert:
+    return Alert(
+        **{name: row[name] for name in _ALERT if name not in ("ts", "metric", "who", "reason")},
+        ts=_utc(row["ts"]),
+        metric=row["metric"] or "",
+        who=row["who"] or "",
+        reason=row["reason"] or "",
+    )
+
+
+def _detail(text: str) -> dict[str, Any]:
+    found = json.loads(text or "{}")
+    return found if isinstance(found, dict) else {}
 
 
 @st.cache_data(ttl=2.0, show_spinner=False, max_entries=2)

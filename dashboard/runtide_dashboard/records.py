@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,32 @@ class Curve:
     lo: Floats | None
     hi: Floats | None
     marks: Sequence[tuple[float, Mark]]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert. `run` is the run's name; `detail` what was measured, as whoever raised it wrote it down."""
+
+    id: str
+    project: str
+    run_id: str
+    run: str
+    ts: datetime
+    kind: str
+    severity: str
+    state: str
+    title: str
+    text: str
+    metric: str
+    step: int | None
+    quiet: bool
+    who: str
+    reason: str
+    detail: Mapping[str, Any]
+
+    @property
+    def ref(self) -> str:
+        return f"{self.project}/{self.run_id}"
 
 
 @dataclass(frozen=True, slots=True)

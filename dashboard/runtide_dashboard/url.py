@@ -18,10 +18,11 @@ _PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,128}"  # of the event contract
 _REF = re.compile(f"{_PART}/{_PART}")
 
 
-# The parameters of each page; `project` is of all.
+# The parameters of each page, no two pages the same; `project` is of all.
 PAGES = {
     "runs": ("q", "state", "columns", "page"),
     "compare": ("runs", "metrics", "x", "log", "smooth", "zoom", "base"),
+    "alerts": ("alert", "alert_state", "severity", "alert_zoom"),
 }
 
 

@@ -331,9 +331,9 @@ def test_there_is_always_a_place_to_look(make: Callable[[], Message], said: str)
 
 def test_links_quote_what_they_hold() -> None:
     assert message.alert_link("http://h/", "a b", "1") == "http://h/alerts?project=a%20b&alert=1"
-    link = message.compare_link("http://h", "p", ["r1", "r2"], "train/loss & <x>")
+    link = message.compare_link("http://h", "p", "r1", ["r2"], "train/loss & <x>")
     assert link == "http://h/compare?project=p&runs=r1,r2&metrics=train%2Floss%20%26%20%3Cx%3E"
-    assert message.compare_link("", "p", ["r"], "m") == ""
+    assert message.compare_link("", "p", "r", [], "m") == ""
 
 
 @pytest.mark.parametrize("answer", ["a refusal", "an exception"])

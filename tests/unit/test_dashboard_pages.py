@@ -2,122 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
-from runtide_dashboard import data, launch
-from runtide_dashboard.curves import decode
-from runtide_dashboard.records import Curve, Health, Project, Run, Summary
+from runtide_dashboard import data
+from runtide_dashboard.records import Health
 from runtide_storage.errors import QueryError, Unreachable
-
-NOW = datetime.now(UTC)
-HOSTILE = "<img src=x onerror=alert(1)> **bold** ![p](http://h/p.png)"
-METRICS = ("train/loss", "eval/accuracy", "system/cpu")
-
-
-def run(i: int, **changes: Any) -> Run:
-    made = Run(
-        ref=f"llm/r{i}", project="llm", id=f"r{i}", name=f"gpt-{i:02d}", state="finished", group="g", tags=("a",),
-        host="h", attempt=1, started_at=NOW - timedelta(hours=100 - i), ended_at=NOW - timedelta(hours=99 - i),
-        seen_at=NOW, rank=i,
-    )  # fmt: skip
-    return replace(made, **changes)
-
-
-class Storage:
-    """What the pages' questions are answered with."""
-
-    def __init__(self) -> None:
-        self.runs = [run(i) for i in range(12)]
-        self.runs[3] = replace(self.runs[3], state="crashed", name=HOSTILE)
-        self.health = Health(behind_s=0.4, workers=1, points_per_s=1000.0, lag=0, dead_letters=0)
-        self.metrics: tuple[str, ...] = METRICS
-        self.error: Exception | None = None
-        self.asked: list[tuple[Any, ...]] = []
-
-    def answer(self, value: Callable[..., Any]) -> Callable[..., Any]:
-        def ask(*arguments: Any) -> Any:
-            if self.error is not None:
-                raise self.error
-            self.asked.append(arguments)
-            return value(*arguments)
-
-        return ask
-
-
-def summary(ref: str, metric: str) -> Summary:
-    i = int(ref.rpartition("r")[2])
-    return Summary(
-        n=10, nonfinite=0, first_step=0, last=1.0 + i, last_step=99, min=0.5 + i, min_step=50, max=9.0, max_step=1,
-        first_ms=0, last_ms=1000, goal=None,
-    )  # fmt: skip
-
-
-def curve() -> Curve:
-    x = np.arange(100.0)
-    return Curve(x, np.exp(-x / 30), None, None, ())
+from tests.fixtures.pages import HOSTILE, Storage, answered, drawn, open_page, run, words
 
 
 @pytest.fixture
 def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
-    st.cache_data.clear()
-    fake = Storage()
-    answers: dict[str, Callable[..., Any]] = {
-        "projects": lambda: (Project("llm", len(fake.runs)), Project("vision", 3)) if fake.runs else (),
-        "runs": lambda project: data.RunList(tuple(reversed(fake.runs)) if project == "llm" else (), len(fake.runs)),
-        "find": lambda refs, listed: (
-            [one for ref in refs for one in fake.runs if one.ref == ref],
-            [ref for ref in refs if ref not in {one.ref for one in fake.runs}],
-        ),
-        "metric_names": lambda project: fake.metrics,
-        "metrics_of": lambda refs: fake.metrics if refs else (),
-        "summaries": lambda refs, metrics: {(ref, metric): summary(ref, metric) for ref in refs for metric in metrics},
-        "sparklines": lambda refs, metric: {ref: [3.0, 2.0, 1.0] for ref in refs},
-        "curves": lambda refs, metrics, x, window, points: {
-            metric: {ref: curve() for ref in refs} for metric in metrics
-        },
-        "values": lambda refs, section: (
-            {ref: {"lr": i, "same": 1} for i, ref in enumerate(refs)} if section == "config" else {}
-        ),
-        "pipeline": lambda: fake.health,
-        "dead_letters": lambda limit: [],
-    }
-    for name, value in answers.items():
-        monkeypatch.setattr(data, name, fake.answer(value))
-    monkeypatch.setattr(data, "answers", lambda: fake.error is None)
-    yield fake
-    st.cache_data.clear()
-
-
-def open_page(view: str = "", **parameters: str | list[str]) -> AppTest:
-    app = AppTest.from_file(str(launch.APP), default_timeout=30)
-    app.run()
-    for name in list(app.query_params):
-        del app.query_params[name]
-    for name, value in parameters.items():
-        app.query_params[name] = value
-    if view:
-        app.switch_page(f"views/{view}.py")
-    app.run()
-    assert not app.exception
-    return app
-
-
-def words(app: AppTest) -> str:
-    """All text of the page."""
-    kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.subheader, app.code)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
-
-
-def drawn(app: AppTest) -> tuple[Any, Any, Any]:
-    """What the curves component was given: axis, runs, panels."""
-    [component] = app.get("bidi_component")
-    return decode(component.proto.bytes)
+    yield from answered(monkeypatch)
 
 
 def test_the_runs_are_listed_the_newest_first(storage: Storage) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from runtide_dashboard import comparison, curves, data, formats, header, history, metrics, names, results, states, url
+from runtide_dashboard import comparison, curves, data, formats, header, metrics, names, overlay, results, states, url
 from runtide_dashboard.records import Run
 from runtide_storage.errors import StorageError
 
@@ -177,15 +177,7 @@ def _curves(refs: tuple[str, ...], metric_names: tuple[str, ...], was_live: bool
 
 
 def _draw(refs: tuple[str, ...], metric_names: tuple[str, ...]) -> tuple[Drawn, bool]:
-    look, window = _look(), url.zoom()
-    runs, _ = data.find(refs, ())
-    summaries = data.summaries(refs, metric_names)
-    full = comparison.full_range(runs, metric_names, summaries, look.x)
-    wide = comparison.asked_window(look, full, window, comparison.spacing(summaries, look.x))
-    widened = (wide[1] - wide[0]) / (window[1] - window[0]) if wide and window else 1.0
-    points = history.points_for(len(refs), len(metric_names), widened)
-    found = data.curves(refs, metric_names, look.x, wide, points)
-    payload = comparison.payload(runs, metric_names, found, look, full, window)
+    payload, runs = overlay.overlay(refs, metric_names, _look(), url.zoom())
     return Drawn(refs, payload, datetime.now(UTC)), any(run.live for run in runs)
 
 

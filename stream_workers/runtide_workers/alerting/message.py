@@ -12,7 +12,7 @@ from runtide_workers.alerting.targets import Message
 DIGEST_LINES_MAX = 10
 TITLE_CHARS_MAX = 200
 TEXT_CHARS_MAX = 3_000
-RUNS_LINKED_MAX = 20
+MEMBERS_LINKED_MAX = 8  # beside the run, so that its curve is not buried
 
 # Would wake a whole team on Slack, Discord or Teams if it came from a run's name.
 _MENTION = re.compile(r"@(?=everyone\b|here\b|channel\b|all\b)|<(?=[!@#])", re.IGNORECASE)
@@ -42,9 +42,9 @@ def alert_link(dashboard: str, project: str, alert: str = "") -> str:
     return _link(dashboard, "alerts", {"project": project, "alert": alert})
 
 
-def compare_link(dashboard: str, project: str, run_ids: Sequence[str], metric: str) -> str:
-    """The run `run_ids[0]` and its baseline over each other; "" without a dashboard."""
-    runs = ",".join(run_ids[:RUNS_LINKED_MAX])
+def compare_link(dashboard: str, project: str, run_id: str, members: Sequence[str], metric: str) -> str:
+    """The run and the newest of its baseline (`members`, oldest first) over each other; "" without a dashboard."""
+    runs = ",".join([run_id, *members[-MEMBERS_LINKED_MAX:]])
     return _link(dashboard, "compare", {"project": project, "runs": runs, "metrics": metric})
 
 
