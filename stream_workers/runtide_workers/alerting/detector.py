@@ -340,7 +340,7 @@ class Detector:
             row = board.apply(followed, series, alert, now_ms)
             if row is not None:
                 describe(row, followed, alert, around, nearest)
-        board.settle(followed, self._told or Told(), around, now_ms)
+        board.settle(self._told or Told(), around, now_ms)
         self._unsaid += board.take()
 
     def _nearest(self, followed: Followed) -> tuple[str, dict[str, Any]]:

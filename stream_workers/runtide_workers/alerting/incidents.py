@@ -74,11 +74,12 @@ class Surroundings:
 
 
 class Board:
-    """The alerts of one run, as stored."""
+    """The alerts of one run: `rows` as they are stored, and the run's findings on top, in their order."""
 
     def __init__(self, rows: Iterable[Row]) -> None:
         self.rows: dict[str, Row] = {row["id"]: dict(row) for row in rows}
         self._changed: dict[str, Row] = {}
+        self._alarmed: dict[str, set[str]] = {}  # metric -> ids of what is wrong with it now, by what is replayed
 
     def take(self) -> list[Row]:
         """The rows that are new or changed since the last call."""
@@ -86,14 +87,27 @@ class Board:
         return changed
 
     def apply(self, followed: Followed, series: Series, alert: Alert, now_ms: int) -> Row | None:
-        """Note one finding; the new row, if it is one. Its texts are not filled in yet."""
+        """Note one finding; the new row, if it is one. Its texts are not filled in yet.
+
+        Where enough metrics are alarmed, warnings become pages.
+        """
         if alert.kind == "recovered":
             self._resolve(series, now_ms)
             return None
         key = alert_id(followed.run, series.metric, alert.kind)
         severity = severity_of(followed, series, alert)
-        if key in self.rows or severity is None:
+        if severity is None:
             return None
+        row = None if key in self.rows else self._add(key, followed, series, alert, severity, now_ms)
+        if alert.kind in COMPARED and alert.severity == "page":
+            self._alarmed.setdefault(series.metric, set()).add(key)
+            if len(self._alarmed) >= metrics_for_page(followed.watched):
+                for alarmed in set().union(*self._alarmed.values()):
+                    if self.rows[alarmed]["severity"] == "warn":
+                        self._change(self.rows[alarmed], now_ms, severity="page")
+        return row
+
+    def _add(self, key: str, followed: Followed, series: Series, alert: Alert, severity: str, now_ms: int) -> Row:
         row: Row = {
             "id": key, "run": followed.run, "ts": now_ms, "kind": alert.kind, "severity": severity, "title": "",
             "text": "", "metric": series.metric, "step": int(alert.step), "state": "open", "detail": "{}",
@@ -102,13 +116,8 @@ class Board:
         self.rows[key] = self._changed[key] = row
         return row
 
-    def settle(self, followed: Followed, told: Told, around: Surroundings, now_ms: int) -> None:
-        """Raise warnings to pages where enough metrics alarm, and decide whom to tell."""
-        alarmed = [row for row in self.rows.values() if row["state"] == "open" and _counts(row)]
-        if len({row["metric"] for row in alarmed}) >= metrics_for_page(followed.watched):
-            for row in alarmed:
-                if row["severity"] == "warn":
-                    self._change(row, now_ms, severity="page")
+    def settle(self, told: Told, around: Surroundings, now_ms: int) -> None:
+        """Decide whom to tell of what is new: people hear once of an incident, and once of a cause."""
         for key in sorted(self._changed, key=lambda key: (self._changed[key]["severity"] != "page", key)):
             row = self._changed[key]
             if row["state"] != "open" or row["quiet"] or row["severity"] != "page":
@@ -129,6 +138,10 @@ class Board:
 
     def _resolve(self, series: Series, now_ms: int) -> None:
         kinds = {"throughput"} if series.aspect == PACE else COMPARED - {"throughput"}
+        alarmed = self._alarmed.get(series.metric, set())
+        alarmed -= {key for key in alarmed if self.rows[key]["kind"] in kinds}
+        if not alarmed:
+            self._alarmed.pop(series.metric, None)
         for row in self.rows.values():
             if row["metric"] == series.metric and row["kind"] in kinds and row["state"] == "open":
                 self._change(row, now_ms, state="resolved")
@@ -186,12 +199,6 @@ def link_to(base: str, project: str, run_id: str, members: Sequence[str], metric
 
     runs = ",".join([run_id, *members[-MEMBERS_LINKED_MAX:]])
     return f"{base}/compare?project={project}&runs={runs}&metrics={quote(metric, safe='')}"
-
-
-def _counts(row: Row) -> bool:
-    return row["kind"] in COMPARED and (
-        row["severity"] == "page" or (row["severity"] == "warn" and orjson.loads(row["detail"]).get("grade") == "page")
-    )
 
 
 def _plain(value: Any) -> Any:
