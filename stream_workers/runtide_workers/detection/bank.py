@@ -15,7 +15,7 @@ from runtide_workers.detection.shelf import Shelf
 
 Indices = NDArray[np.int64]
 
-FINAL_Z = 3.0  # of the mean of the last windows
+FINAL_Z = 2.75  # of the mean of the last windows
 CALM = 0.1  # of the run without evidence: recovered
 
 # What is kept of a curve that has a baseline.
@@ -32,7 +32,8 @@ STATE = np.dtype(
         ("windows", np.int32),  # in a row with evidence, since which step, and the level before
         ("since", np.float64),
         ("before", np.float64),
-        ("level", np.float64),  # of the last closed bin
+        ("earlier", np.float64),  # of the last closed bin but one, of the last one, and where that was
+        ("level", np.float64),
         ("at", np.float64),
         ("recent", np.float64, 3),  # its z and that of the two before; NaN: none
         ("calm", np.float64),  # the step since which an alarmed curve shows no evidence; NaN: it does
@@ -84,7 +85,7 @@ class Bank:
         row = self._shelf.take(baseline)
         nan = np.nan
         self._state[slot] = (
-            row, -1, 0, 0, 0, limit, 0, 0, 0, nan, nan, nan, nan, (nan, nan, nan), nan, False, False, False
+            row, -1, 0, 0, 0, limit, 0, 0, 0, nan, nan, nan, nan, nan, (nan, nan, nan), nan, False, False, False
         )  # fmt: skip
         return slot
 
@@ -235,7 +236,7 @@ class Bank:
         state["windows"][slot] = np.where(evident, np.where(begins, 0, state["windows"][slot]) + 1, 0)
         state["since"][slot[begins]] = step[begins]
         state["before"][slot[begins]] = state["level"][slot[begins]]
-        state["level"][slot], state["at"][slot] = level, step
+        state["earlier"][slot], state["level"][slot], state["at"][slot] = state["level"][slot], level, step
         recent = state["recent"][slot]
         state["recent"][slot] = np.concatenate([z[:, None], recent[:, :2]], axis=1)
 

@@ -8,8 +8,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtide_workers.detection import grid
-from runtide_workers.detection.cusum import LIMIT, climb
+from runtide_workers.detection import cusum, grid
 from runtide_workers.detection.direction import Goal
 from runtide_workers.detection.grid import Bins, Floats
 
@@ -17,11 +16,12 @@ Scale = Literal["log", "linear"]
 Of = Literal["value", "pace"]
 
 RUNS_MIN = 3  # fewer say too little about the spread between runs
-SKIPPED = 0.04  # of the run, at its start: curves from random weights differ wildly
-SMOOTH_BINS = 3  # on either side, of the variance
-PSEUDO_RUNS = 3.0  # how many degrees of freedom the variance's mean over time is worth
+SKIPPED = 0.02  # of the run, at its start: curves from random weights differ wildly
+SMOOTH_BINS = 4  # on either side, of the variance
+PRIOR_RUNS = 1.0  # how many degrees of freedom the variance's typical level is worth
 MDE = 0.0005  # spreads below 0.05 % are taken for 0.05 %: smaller differences interest nobody
 WILD_Z = 4.0  # the one run whose median robust z is above this isn't like the others
+LIMIT_MAX = 12.0  # however the baselines differ among themselves
 
 
 class Baseline:
@@ -49,12 +49,13 @@ class Baseline:
         self.centres = grid.centres_of(self.edges, self.steps)
         rows = grid.aligned(self.centres, [Bins(*pair) for pair in zip(self.steps, self.curves, strict=True)])
         self.wild = _wild(rows) if wild is None else tuple(wild)
-        kept = np.ones(len(rows), dtype=bool)
-        kept[list(self.wild)] = False
-        self.n = int(np.isfinite(rows[kept]).any(axis=1).sum())
-        self.mean, self.spread = _summary(rows[kept], self.scale)
-        self.tested = self._tested(rows[kept])
-        self.peaks = self._peaks(rows, kept)
+        kept = rows[[index for index in range(len(rows)) if index not in self.wild]]
+        self.n = int(np.isfinite(kept).any(axis=1).sum())
+        self.mean, present = _means(kept)
+        unit = 1.0 if scale == "log" or of == "pace" else float(np.nanmedian(np.abs(self.mean)))
+        self.spread = np.sqrt(_variances(kept, self.mean, MDE * unit))
+        self.tested = self._tested(present, self.n)
+        self.peaks = self._peaks(rows, MDE * unit)
 
     @classmethod
     def fit(
@@ -107,8 +108,8 @@ class Baseline:
 
     @property
     def threshold(self) -> float:
-        """The statistic above which a run is called worse."""
-        return LIMIT
+        """The statistic above which a run is called worse: LIMIT, or what one of the baselines themselves came to."""
+        return float(np.clip(np.nanmax(self.peaks, initial=cusum.LIMIT), cusum.LIMIT, LIMIT_MAX))
 
     @property
     def length(self) -> float:
@@ -125,73 +126,82 @@ class Baseline:
         spread = float(np.interp(step, self.centres[known], self.spread[known])) if known.any() else float("nan")
         return tuple(grid.restore(each, self.scale) for each in (mean, mean - spread, mean + spread))  # type: ignore[return-value]
 
-    def _tested(self, rows: Floats) -> NDArray[np.bool_]:
-        """The bins in which a run is tested: behind the first steps, where at least half of the runs are."""
-        present = np.isfinite(rows).sum(axis=0)
-        enough = present >= max(RUNS_MIN, self.n / 2)
+    def _tested(self, present: Floats, runs: ArrayLike) -> NDArray[np.bool_]:
+        """The bins in which a run is tested: behind the first steps, where at least half of `runs` are `present`."""
+        enough = present >= np.maximum(RUNS_MIN, np.asarray(runs) / 2)
         tested: NDArray[np.bool_] = enough & (self.centres >= self.edges[0] + SKIPPED * self.length)
         return tested
 
-    def _peaks(self, rows: Floats, kept: NDArray[np.bool_]) -> Floats:
-        z = np.full(rows.shape, np.nan)
-        for index, row in enumerate(rows):
-            others = kept.copy()
-            others[index] = False
-            if others.sum() >= RUNS_MIN:
-                mean, spread = _summary(rows[others], self.scale)
-                z[index] = self.worse * (row - mean) / (spread * np.sqrt(1 + 1 / others.sum()))
-        z[:, ~self.tested] = np.nan
-        peaks = climb(z).max(axis=1, initial=0.0)
-        peaks[np.isnan(z).all(axis=1)] = np.nan
+    def _peaks(self, rows: Floats, floor: float) -> Floats:
+        """The highest statistic of each member, tested against all others that aren't wild; NaN: they are too few."""
+        members = len(rows)
+        others = np.repeat(rows[None], members, axis=0)  # (tested, other, bin)
+        others[:, list(self.wild)] = np.nan
+        others[np.arange(members), np.arange(members)] = np.nan
+        mean, present = _means(others)
+        runs = np.isfinite(others).any(axis=2).sum(axis=1)[:, None]
+        spread = np.sqrt(_variances(others, mean, floor))
+        with np.errstate(invalid="ignore"):
+            t = self.worse * (rows - mean) / (spread * np.sqrt(1 + 1 / np.maximum(runs, 1)))
+        score = np.where(self._tested(present, runs), cusum.normal_score(t, np.maximum(runs, 1)), np.nan)
+        peaks = np.where(np.isfinite(score).any(axis=1), cusum.climb(score).max(axis=1), np.nan)
         single: Floats = peaks.astype(np.float32).astype(np.float64)
         return single
 
 
-def _summary(rows: Floats, scale: str) -> tuple[Floats, Floats]:
-    """Mean and standard deviation (m,) between the runs `rows` (n, m); NaN where they can't be told.
+def _means(rows: Floats) -> tuple[Floats, Floats]:
+    """Of the runs `rows` (..., n, m): their mean in each bin (..., m), NaN without any, and how many there are."""
+    known = np.isfinite(rows)
+    present = known.sum(axis=-2).astype(np.float64)
+    total = np.where(known, rows, 0.0).sum(axis=-2)
+    return np.where(present > 0, total / np.maximum(present, 1), np.nan), present
 
-    The variance is smoothed over neighbouring bins and drawn towards its mean over time, both weighted by degrees of
-    freedom: a handful of runs says little about it in any one bin.
+
+def _variances(rows: Floats, mean: Floats, floor: float) -> Floats:
+    """The variance between the runs `rows` (..., n, m) in each bin, at least `floor` squared; NaN: it can't be told.
+
+    A handful of runs says little about it in any one bin. So it is pooled over neighbouring bins, weighted by degrees
+    of freedom, and drawn towards its typical level over time, the geometric mean: the arithmetic one is that of the
+    wild beginning.
     """
     known = np.isfinite(rows)
-    count = known.sum(axis=0)
-    filled = np.where(known, rows, 0.0)
-    mean = np.where(count > 0, filled.sum(axis=0) / np.maximum(count, 1), np.nan)
-    squares = np.where(known, (rows - mean) ** 2, 0.0).sum(axis=0)
-    freedom = np.maximum(count - 1, 0).astype(np.float64)
-    if not freedom.sum():
-        return mean, np.full(len(mean), np.nan)
-    overall = squares.sum() / freedom.sum()
-    window = np.ones(2 * SMOOTH_BINS + 1)
-    near, of = (np.convolve(each, window)[SMOOTH_BINS:-SMOOTH_BINS] for each in (squares, freedom))
-    local = np.where(of > 0, near / np.maximum(of, 1), overall)
-    own = freedom.max()
-    variance = (own * local + PSEUDO_RUNS * overall) / (own + PSEUDO_RUNS)
-    unit = 1.0 if scale == "log" else float(np.nanmedian(np.abs(mean)))
-    return mean, np.where(count > 0, np.sqrt(np.maximum(variance, (MDE * unit) ** 2 + grid.TINY**2)), np.nan)
+    freedom = np.maximum(known.sum(axis=-2) - 1.0, 0.0)
+    squares = np.where(known, (rows - mean[..., None, :]) ** 2, 0.0).sum(axis=-2)
+    near, of = _near(squares), _near(freedom)
+    lowest = floor**2 + grid.TINY**2
+    pooled = np.where(of > 0, np.maximum(near / np.maximum(of, 1), lowest), np.nan)
+    told = freedom > 0
+    logs = np.where(told, np.log(np.where(told, pooled, 1.0)), 0.0).sum(axis=-1, keepdims=True)
+    typical = np.exp(logs / np.maximum(told.sum(axis=-1, keepdims=True), 1))
+    own = freedom.max(axis=-1, keepdims=True, initial=0.0)
+    variances: Floats = (own * pooled + PRIOR_RUNS * typical) / (own + PRIOR_RUNS)
+    return variances
+
+
+def _near(each: Floats) -> Floats:
+    """The sum over SMOOTH_BINS bins on either side."""
+    bins = each.shape[-1]
+    sums = np.concatenate([np.zeros((*each.shape[:-1], 1)), np.cumsum(each, axis=-1)], axis=-1)
+    at = np.arange(bins)
+    near: Floats = sums[..., np.minimum(at + SMOOTH_BINS + 1, bins)] - sums[..., np.maximum(at - SMOOTH_BINS, 0)]
+    return near
 
 
 def _wild(rows: Floats) -> tuple[int, ...]:
     """The one run that isn't like the others: its median robust |z| (median and MAD over the runs) is above WILD_Z."""
     if len(rows) <= RUNS_MIN:
         return ()
+    deviation = np.abs(rows - _median(rows, 0))
     with np.errstate(invalid="ignore"):
-        middle = _median(rows)
-        deviation = np.abs(rows - middle)
-        mad = 1.4826 * _median(deviation)
-        score = np.array(
-            [
-                np.median(each[np.isfinite(each)]) if np.isfinite(each).any() else 0.0
-                for each in deviation / np.maximum(mad, 1e-9)
-            ]
-        )
+        score = np.nan_to_num(_median(deviation / np.maximum(1.4826 * _median(deviation, 0), 1e-9), 1))
     worst = int(np.argmax(score))
     return (worst,) if score[worst] > WILD_Z else ()
 
 
-def _median(rows: Floats) -> Floats:
-    """Over the runs, of those that are there."""
-    known = np.isfinite(rows).any(axis=0)
-    found = np.full(rows.shape[1], np.nan)
-    found[known] = np.nanmedian(rows[:, known], axis=0)
+def _median(rows: Floats, axis: int) -> Floats:
+    """Of what is there; NaN where nothing is."""
+    ordered = np.sort(rows, axis=axis)  # NaN last
+    count = np.isfinite(rows).sum(axis=axis, keepdims=True)
+    middle = [np.take_along_axis(ordered, np.maximum(count + shift, 0) // 2, axis) for shift in (-1, 0)]
+    found: Floats = np.where(count > 0, (middle[0] + middle[1]) / 2, np.nan).squeeze(axis)
     return found

@@ -13,6 +13,7 @@ from runtide_workers.detection.baseline import Baseline
 EARLY = 0.3  # of the run: curves cross until then
 FLAT = 0.25  # of what the baselines gained meanwhile, at most: a plateau
 MOVED = 2.0  # standard deviations that they must have gained, or the run have lost: else the shape says nothing
+LEAVING = 0.25  # of its loss came with the last window: it goes on
 
 
 def alarm(slot: int, state: np.void, baseline: Baseline, step: float, known: int, z: float) -> Alert:
@@ -46,7 +47,8 @@ def _shape(state: np.void, baseline: Baseline, step: float) -> str:
     spread = np.interp(step, baseline.centres[known], baseline.spread[known])
     lost = baseline.worse * (state["level"] - state["before"]) / spread
     gained = baseline.worse * (before - now) / spread
-    if lost > max(MOVED, gained):
+    last = baseline.worse * (state["level"] - state["earlier"]) / spread
+    if lost > MOVED and last > LEAVING * lost:
         return "divergence"
     if gained > MOVED and -lost < FLAT * gained:
         return "plateau"

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtide_workers.detection.baseline import Baseline
+from runtide_workers.detection.cusum import normal_score
 from runtide_workers.detection.grid import BINS, Floats
 
 Indices = NDArray[np.int64]
@@ -16,6 +17,7 @@ ROW = np.dtype(
         ("centres", np.float64, BINS),
         ("mean", np.float64, BINS),
         ("spread", np.float64, BINS),  # of one new run around the mean; < 0 if less is worse; NaN: not tested there
+        ("freedom", np.float64),  # with which the spread is known
         ("bins", np.int64),
         ("length", np.float64),
         ("log", np.bool_),
@@ -83,14 +85,13 @@ class Shelf:
         return found
 
     def z(self, row: Indices, bin_: Indices, step: Floats, level: Floats) -> Floats:
-        """How many standard deviations `level` at `step`, in that bin, is worse than the mean; NaN where not tested."""
+        """How much worse than the mean `level` at `step`, in that bin, is, as a normal score; NaN where not tested."""
         centres, mean = self.rows["centres"], self.rows["mean"]
         left = np.clip(bin_ - (step < centres[row, bin_]), 0, BINS - 2)
         begin, span = centres[row, left], centres[row, left + 1] - centres[row, left]
         part = np.clip((step - begin) / np.where(span > 0, span, 1.0), 0.0, 1.0)
         expected = mean[row, left] * (1 - part) + mean[row, left + 1] * part
-        distance: Floats = (level - expected) / self.rows["spread"][row, bin_]
-        return distance
+        return normal_score((level - expected) / self.rows["spread"][row, bin_], self.rows["freedom"][row])
 
 
 def _row(baseline: Baseline) -> NDArray[np.void]:
@@ -105,6 +106,7 @@ def _row(baseline: Baseline) -> NDArray[np.void]:
     row["spread"] = np.nan
     spread = baseline.worse * baseline.spread * np.sqrt(1 + 1 / max(baseline.n, 1))
     row["spread"][:bins] = np.where(baseline.tested, spread, np.nan)
+    row["freedom"] = max(baseline.n, 1)  # n - 1 of the runs and 1 of the prior
     row["bins"], row["length"] = bins, baseline.length
     row["log"], row["pace"] = baseline.scale == "log" and baseline.of == "value", baseline.of == "pace"
     row["pointwise"] = baseline.pointwise
