@@ -107,7 +107,7 @@ def table(alerts: Sequence[Alert]) -> tuple[pa.Table, dict[str, Any]]:
     column = st.column_config
     signs = (("severity", "Severity", SEVERITIES, 100), ("state", "State", STATES, 136))
     data: dict[str, pa.Array] = {"when": pa.array([alert.ts for alert in alerts], pa.timestamp("ms", "UTC"))}
-    shape: dict[str, Any] = {"when": column.DatetimeColumn("When", format="distance", width=120)}
+    shape: dict[str, Any] = {"when": column.DatetimeColumn("When", format="distance", width=112)}
     for name, title, known, width in signs:
         words = [getattr(alert, name) for alert in alerts]
         data[name] = pa.array([[label(known, word)] for word in words], pa.list_(pa.string()))
@@ -116,7 +116,7 @@ def table(alerts: Sequence[Alert]) -> tuple[pa.Table, dict[str, Any]]:
             title, width=width, options=[label(known, word) for word in offered],
             color=[colour(known, word) for word in offered],
         )  # fmt: skip
-    texts = (("run", "Run", 200), ("metric", "Metric", 170), ("title", "What", 420), ("kind", "Kind", 110))
+    texts = (("run", "Run", 160), ("metric", "Metric", 140), ("title", "What", 400), ("kind", "Kind", 110))
     for name, title, width in texts:
         data[name] = pa.array([getattr(alert, name) for alert in alerts], pa.string())
         shape[name] = column.TextColumn(title, width=width)
