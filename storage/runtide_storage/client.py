@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from runtide_storage import alerts
+from runtide_storage import alerts, verdicts
 from runtide_storage import history as curves
 from runtide_storage.connect import connect
 from runtide_storage.questions import ask
@@ -139,6 +139,22 @@ class Client:
         """Of which alerts nobody is told now: id, project, group, metric, kind ("": any), until, who, reason, at."""
         return Result(alerts.mutes(self._reader))
 
+    def verdicts(self, refs: str | Iterable[str] | None = None, project: str | None = None) -> Result:
+        """How ended runs compare with their baselines: a row per metric, and one with metric "" for the whole run."""
+        return Result(verdicts.verdicts(self._reader, self._several_runs(refs), project))
+
+    def plans(self, refs: str | Iterable[str] | None = None, project: str | None = None) -> Result:
+        """Whom runs are compared with, the newest first: the rows of v_plans."""
+        return Result(verdicts.plans(self._reader, self._several_runs(refs), project))
+
+    def baselines(self, family: str | None = None, project: str | None = None) -> Result:
+        """What was fitted on a family (`family` of v_plans), per metric and set of members: the members' curves."""
+        return Result(verdicts.baselines(self._reader, family, project))
+
+    def marks(self, project: str | None = None) -> Result:
+        """What people pinned, excluded and accepted: project, group, kind, value, who, reason, at."""
+        return Result(verdicts.marks(self._reader, project))
+
     def dead_letters(self, limit: int = 1_000) -> Result:
         """What could not be stored and why, the newest first."""
         return Result(self._reader.arrow(self._sql["dead_letters"], {"limit": limit}))
@@ -161,6 +177,9 @@ class Client:
 
     def _resolve(self, ref: str, project: str | None = None) -> RunName:
         return resolve(self._reader, [ref], project)[0]
+
+    def _several_runs(self, refs: str | Iterable[str] | None) -> list[RunName] | None:
+        return None if refs is None else resolve(self._reader, _several(refs))
 
     def _of(self, run: RunName, statement: str) -> Result:
         identity = {"project": run.project, "run_id": run.run_id}
