@@ -13,6 +13,7 @@ import typer
 import typer.main
 
 from runtide.cli import COMMANDS, USAGE, CommandError, version
+from runtide_workers.cli import baseline
 
 TRACKING, STACK, READING = "Track", "Local stack and services", "Look"
 
@@ -281,3 +282,64 @@ def sql(
     from runtide_workers.cli import data
 
     return data.sql(query, param or [], limit, as_csv, as_json)
+
+
+# ---------------------------------------------------------------------- judge
+
+Refs = Annotated[
+    list[str] | None,
+    typer.Option("--baseline", help="runs, tag:NAME, alias:NAME or group:NAME, with commas between; default: its own"),
+]
+Metrics = Annotated[list[str] | None, typer.Option("--metric", help="this metric, or glob, only; may be given again")]
+
+
+@_command("verdict", READING, "runtide verdict llm/k3v9x2ab")
+def verdict(
+    run: Annotated[str, typer.Argument(help="PROJECT/RUN, or RUN where that is unique", metavar="RUN")],
+    as_json: Json = False,
+) -> int:
+    from runtide_workers.cli import verdicts
+
+    return verdicts.verdict(run, as_json)
+
+
+@_command(
+    "compare",
+    READING,
+    "runtide compare llm/k3v9x2ab llm/p7q2m1zz",
+    "runtide compare llm/k3v9x2ab --baseline tag:reference --metric 'val/*'",
+)
+def compare(
+    run: Annotated[list[str], typer.Argument(help="runs to put side by side", metavar="RUN...")],
+    refs: Refs = None,
+    metric: Metrics = None,
+    as_json: Json = False,
+) -> int:
+    from runtide_workers.cli import verdicts
+
+    return verdicts.compare(run, refs or [], metric or [], as_json)
+
+
+@_command(
+    "gate",
+    READING,
+    "runtide gate llm/k3v9x2ab --wait 600 --junit gate.xml --markdown gate.md",
+    "runtide gate llm/k3v9x2ab --baseline group:main --metric val/loss",
+)
+def gate(
+    run: Annotated[str, typer.Argument(help="the run to judge", metavar="RUN")],
+    refs: Refs = None,
+    metric: Metrics = None,
+    junit: Annotated[str | None, typer.Option(help="write JUnit XML to this file", metavar="FILE")] = None,
+    markdown: Annotated[
+        str | None, typer.Option(help="write Markdown to this file; -: to stdout", metavar="FILE")
+    ] = None,
+    wait: Annotated[float, typer.Option(min=0, help="seconds to wait for the run's end and verdict")] = 0.0,
+    as_json: Json = False,
+) -> int:
+    from runtide_workers.cli import gate
+
+    return gate.gate(run, refs or [], metric or [], junit, markdown, wait, as_json)
+
+
+app.add_typer(baseline.app, name="baseline", help=f"{COMMANDS['baseline'][0].capitalize()}.", rich_help_panel=READING)
