@@ -205,9 +205,12 @@ class Cohorts:
         rows = self._asked("told", {"within_s": within_s})
         return {row["cause"]: (row["incident"], row["at_ms"]) for row in rows}
 
-    def unjudged(self, limit: int) -> list[tuple[int, str]]:
-        """(run, run_id) of runs that go on, or ended without a verdict; the oldest first."""
-        return [(row["run"], row["run_id"]) for row in self._asked("unjudged", {"limit": limit})]
+    def unjudged(self, history_s: int, limit: int) -> list[dict[str, Any]]:
+        """run, run_id and is_history of runs that go on, or ended without a verdict; the oldest first.
+
+        is_history: it ended more than `history_s` ago, and was never planned.
+        """
+        return self._asked("unjudged", {"history_s": history_s, "limit": limit})
 
     def baseline(self, family: int, cohort: int) -> list[dict[str, Any]]:
         """The stored rows of `baselines` of this cohort."""

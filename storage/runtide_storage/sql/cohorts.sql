@@ -107,9 +107,10 @@ GROUP BY cause
 
 -- unjudged --
 -- Runs that still need somebody: those that go on, and those that ended without a verdict.
-SELECT r.run AS run, r.run_id AS run_id
+SELECT r.run AS run, r.run_id AS run_id, r.state != 'running' AND r.run NOT IN (SELECT run FROM run_plans)
+    AND coalesce(r.ended_at, r.started_at) < now64(3) - toIntervalSecond({{history_s:UInt32}}) AS is_history
 FROM (
-    SELECT run, run_id, state, started_at FROM runs FINAL
+    SELECT run, run_id, state, started_at, ended_at FROM runs FINAL
     WHERE run NOT IN (SELECT run FROM verdicts WHERE metric = '')
 ) AS r
 LEFT JOIN (SELECT run, max(stored_at) AS seen_at FROM ingest_progress GROUP BY run) AS w ON r.run = w.run

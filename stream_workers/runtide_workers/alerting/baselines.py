@@ -27,7 +27,7 @@ MEMBERS_MIN = 3
 POINTS_MIN = 5  # of a member's curve
 METRICS_MAX = 200  # per family, those that were defined by name first
 NONFINITE_SHARE = 0.2  # of the members that logged NaN here too: then it is no news
-COHORTS_KEPT = 64
+BASELINES_KEPT = 2_000  # about 50 kB each
 STALL_MIN_S = 60.0
 STALL_FACTOR = 3.0
 
@@ -80,7 +80,7 @@ class Baselines:
         if cohort is None:
             cohort = self._make(family, tuple(members), goals, pace_of) if len(members) >= MEMBERS_MIN else Cohort()
             self._kept[identity] = cohort
-            while len(self._kept) > COHORTS_KEPT:
+            while len(self._kept) > 1 and sum(len(each.values) for each in self._kept.values()) > BASELINES_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(identity)
         return cohort

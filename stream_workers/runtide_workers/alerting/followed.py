@@ -67,6 +67,7 @@ class Followed:
     pace_slot: int = IGNORED
     rules: dict[int, list[Watched]] = field(default_factory=dict)  # by key
     last_fed_s: float = 0.0
+    seen_points: int = 0  # that were there, whether watched or not
 
     @property
     def run(self) -> int:

@@ -28,7 +28,7 @@ Row = dict[str, Any]
 
 
 def alert_id(run: int, metric: str, kind: str) -> str:
-    """One per run, metric and kind, whoever finds it how often."""
+    """One per run, metric and kind (of rules: each rule), whoever finds it how often."""
     return xxhash.xxh3_128_hexdigest(f"{run}/{metric}/{kind}".encode("utf-8", "surrogatepass"))
 
 
@@ -94,7 +94,8 @@ class Board:
         if alert.kind == "recovered":
             self._resolve(series, now_ms)
             return None
-        key = alert_id(followed.run, series.metric, alert.kind)
+        which = f"rule {alert.detail.get('rule')}" if alert.kind == "rule" else alert.kind
+        key = alert_id(followed.run, series.metric, which)
         severity = severity_of(followed, series, alert)
         if severity is None:
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runtide_storage.cohorts import Cohorts, Facts
@@ -46,19 +46,21 @@ class Planner:
         self._calibration = Calibration(cohorts, settings, clock)
         self.baselines = Baselines(cohorts, storage)
 
-    def plan(self, waiting_since_s: Mapping[int, float]) -> dict[int, Plan]:
-        """Plans of those of the runs that are ready. `waiting_since_s`: run -> when it was first seen (this clock)."""
+    def plan(self, waiting_since_s: Mapping[int, float], begin: Callable[[int], None]) -> Iterator[tuple[int, Plan]]:
+        """(run, plan) of those of the runs that are ready, the oldest first.
+
+        `waiting_since_s`: run -> when it was first seen (this clock); `begin` is told which one is worked on.
+        """
         facts = self._cohorts.facts(waiting_since_s)
         stored = self._cohorts.plans(facts)
-        found: dict[int, Plan] = {}
         for run, known in sorted(facts.items(), key=lambda each: (each[1].started_ms, each[0])):
+            begin(run)
             if run in stored:
                 row = stored[run]
                 goals = json.loads(row["goals"])
-                found[run] = self._made(known, row["family"], row["members"], goals, row["primary"], row["threshold"])
+                yield run, self._made(known, row["family"], row["members"], goals, row["primary"], row["threshold"])
             elif self._is_ready(known, waiting_since_s[run]):
-                found[run] = self._new(known)
-        return found
+                yield run, self._new(known)
 
     def _is_ready(self, facts: Facts, since_s: float) -> bool:
         return CAPTURED in facts.values or facts.ended_ms > 0 or self._clock() - since_s >= CAPTURE_S

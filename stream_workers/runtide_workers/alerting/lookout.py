@@ -1,0 +1,350 @@
+"""Follows runs while their points arrive, and says what it finds.
+
+A run's alerts are a function of its stored points and its frozen plan. So there is nothing to save: whoever begins to
+follow a run fixes its plan (once, in `run_plans`), reads what is stored of it, and goes on from there with each stored
+batch. A worker that was killed, one that gets another's partitions, and one whose detector fell behind all do the same,
+find the same, and write only what is not written yet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from runtide_storage.cohorts import Cohorts
+from runtide_workers.alerting import explain
+from runtide_workers.alerting.baselines import Table
+from runtide_workers.alerting.config import AlertSettings
+from runtide_workers.alerting.followed import Feed, Followed, Points, Roster, Series
+from runtide_workers.alerting.incidents import Board, Surroundings, Told, describe
+from runtide_workers.alerting.judging import judge
+from runtide_workers.alerting.plans import Plan, Planner
+from runtide_workers.alerting.ruling import rules_for
+from runtide_workers.decode import Decoded
+from runtide_workers.detection import Alert
+from runtide_workers.outlet import Outgoing, alert_message
+
+PLAN_PERIOD_S = 0.2  # between two looks whether waiting runs are ready
+CHORES_PERIOD_S = 5.0
+UNKNOWN_S = 60.0  # a run that storage still knows nothing of is none
+IDLE_S = 3600.0  # a run without points is left; its next point makes it followed again
+ATTACHED_MAX = 100  # runs at a time
+CATCH_UP_POINTS_MAX = 20_000_000  # of a run; of a longer one only what has a baseline is read
+HISTORY_S = 3600  # of a run that ended longer ago nobody is told; one that nobody ever followed is only judged
+HISTORY_PERIOD_S = 0.25  # for such runs, at a time: those that go on come first
+ADOPTED_MAX = 5_000
+
+
+class Lookout:
+    """All of it on one thread. Every method raises `StorageError`, and may then be called again: nothing is forgotten.
+
+    `link`: base URL of the pages, or "".
+    """
+
+    def __init__(
+        self,
+        cohorts: Cohorts,
+        storage: Table,
+        publish: Callable[[Sequence[Outgoing]], None],
+        settings: AlertSettings,
+        link: str,
+        on_alerts: Callable[[], None],
+    ) -> None:
+        self._cohorts = cohorts
+        self._storage = storage
+        self._publish = publish
+        self._settings = settings
+        self._link = link
+        self._on_alerts = on_alerts
+        self._planner = Planner(cohorts, storage, settings)
+        self._roster = Roster(lambda plan, metric: rules_for(settings, plan, metric))
+        self._boards: dict[int, Board] = {}
+        self._nearest: dict[int, tuple[str, dict[str, Any]]] = {}  # run -> its nearest baseline, and what changed
+        self._told: Told | None = None  # until it is loaded
+        self._pending: dict[int, float] = {}  # run -> since when (wall clock)
+        self._ended: set[int] = set()
+        self._history: deque[int] = deque()  # runs to be judged when there is nothing else to do
+        self._history_may_have_more = False
+        self._owns: Callable[[str], bool] = lambda _: True
+        self._findings: list[tuple[Series, Alert]] = []
+        self._unsaid: list[dict[str, Any]] = []
+        self._next_plan_s = self._next_chores_s = 0.0
+        self.at_work: int | None = None  # the run that is being planned or judged
+        self.left_alone: set[int] = set()
+        self.said = 0  # alerts
+
+    @property
+    def followed(self) -> int:
+        return len(self._roster.runs)
+
+    @property
+    def series(self) -> int:
+        return len(self._roster.series)
+
+    @property
+    def busy(self) -> bool:
+        """Is there anything to do without new points?"""
+        return bool(self._pending or self._ended or self._history or self._findings or self._unsaid)
+
+    def runs(self) -> set[int]:
+        """All that are followed or wait for it."""
+        return {*self._roster.runs, *self._pending}
+
+    def again(self, run: int) -> None:
+        """Read a run anew, as soon as it is ready."""
+        if run in self._roster.runs:
+            self._leave(run)
+        if run not in self.left_alone:
+            self._pending.setdefault(run, time.time())
+
+    def take(self, decoded: Decoded) -> None:
+        """A stored batch."""
+        self.at_work = None
+        feed = Feed()
+        points = decoded.points
+        run, writer, seq, attempt = (points[name] for name in ("run", "writer", "seq", "attempt"))
+        cuts = np.flatnonzero((run[1:] != run[:-1]) | (writer[1:] != writer[:-1])) + 1
+        for first, after in zip([0, *cuts.tolist()], [*cuts.tolist(), len(run)], strict=True):
+            if first == after:
+                continue
+            followed = self._roster.runs.get(int(run[first]))
+            if followed is None or int(attempt[after - 1]) > followed.attempt:
+                self.again(int(run[first]))  # relaunched: what it supersedes must not count any more
+                continue
+            by, part = int(writer[first]), slice(first, after)
+            known = followed.fed.get(by, -1)
+            followed.fed[by] = max(known, int(seq[after - 1]))
+            chosen: Any = part if int(seq[first]) > known else first + np.flatnonzero(seq[part] > known)
+            followed.last_fed_s = time.monotonic()
+            followed.seen_points += after - first
+            columns = (points[name][chosen] for name in ("key", "step", "ts", "value"))
+            self._roster.feed(followed, Points(*columns), decoded.metrics, feed)
+        self._findings += feed.into(self._roster)
+        for event in decoded.events:
+            run_id = event.envelope.run
+            if event.kind in ("finish", "end"):
+                self._ended.add(run_id)
+            is_rule = event.kind == "define_metric" and event.data.get("alert") is not None
+            if is_rule or run_id not in self._roster.runs:
+                self.again(run_id)
+
+    def look(self) -> None:
+        """Do what there is to do."""
+        self.at_work = None
+        self._load_told()
+        self._judge_findings()
+        now_s = time.monotonic()
+        if self._pending and now_s >= self._next_plan_s:
+            self._attach()
+            self._next_plan_s = time.monotonic() + PLAN_PERIOD_S
+        self._end()
+        self._judge_history()
+        if now_s >= self._next_chores_s:
+            self._next_chores_s = now_s + CHORES_PERIOD_S
+            for run, each in list(self._roster.runs.items()):
+                if now_s - each.last_fed_s > IDLE_S:
+                    self._leave(run)
+
+    def adopt(self, owns: Callable[[str], bool]) -> None:
+        """Leave what is others', read again of what points are missing here, and take up what nobody has finished."""
+        self._owns = owns
+        counts = self._cohorts.counts(self._roster.runs)
+        self._find_unjudged()
+        for run, followed in list(self._roster.runs.items()):
+            if not owns(followed.plan.facts.run_id):
+                self._leave(run)
+            elif counts.get(run, 0) != followed.seen_points:
+                self.again(run)
+
+    def _leave(self, run: int) -> None:
+        self._roster.leave(run)
+        self._boards.pop(run, None)
+        self._nearest.pop(run, None)
+
+    # ------------------------------------------------------------------ beginning and end of a run
+
+    def _attach(self) -> None:
+        """Begin to follow those of the waiting runs that are ready."""
+        some = dict(list(self._pending.items())[:ATTACHED_MAX])
+        plans = dict(self._planner.plan(some, self._begin_work))
+        for run in some.keys() - plans.keys():
+            since_s = self._pending.pop(run)
+            if time.time() - since_s < UNKNOWN_S:  # the others' turn comes first next time
+                self._pending[run] = since_s
+        if not plans:
+            return
+        boards: dict[int, list[dict[str, Any]]] = {run: [] for run in plans}
+        for row in self._cohorts.alerts(plans):
+            boards[row["run"]].append(row)
+        names = self._cohorts.metric_names(plans)
+        counts = self._cohorts.counts(plans)
+        for group in _by_size(plans.values(), counts):
+            is_long = counts.get(group[0].facts.run, 0) > CATCH_UP_POINTS_MAX
+            table = self._cohorts.points(
+                [plan.facts.run for plan in group], _compared(group, names) if is_long else None
+            )
+            feed = Feed()
+            for plan in group:
+                run = self.at_work = plan.facts.run
+                self._begin(plan, table, names, feed)
+                self._boards[run] = Board(boards[run])
+                del self._pending[run]
+                if plan.facts.state != "running":
+                    self._ended.add(run)
+            self.at_work = None
+            self._findings += feed.into(self._roster)
+        self._judge_findings()
+
+    def _begin(self, plan: Plan, table: pa.Table, names: Mapping[int, str], feed: Feed) -> None:
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        own = np.flatnonzero(columns["run"] == np.uint64(plan.facts.run))
+        own = own[np.lexsort((columns["seq"][own], columns["writer"][own], columns["ts_ms"][own]))]
+        writer, seq, attempt = (columns[name][own] for name in ("writer", "seq", "attempt"))
+        points = Points(*(columns[name][own] for name in ("key", "step", "ts_ms", "value")))
+        latest = max(plan.facts.attempt, int(attempt.max(initial=1)))
+        followed = self._roster.follow(plan, latest, plan.facts.started_ms)
+        followed.last_fed_s = time.monotonic()
+        followed.seen_points = len(own)
+        for by in np.unique(writer).tolist():
+            followed.fed[by] = int(seq[writer == np.uint64(by)].max())
+        self._roster.feed(followed, points[_current(points, attempt)], names, feed)
+
+    def _end(self) -> None:
+        """Judge the runs that have ended."""
+        candidates = [run for run in self._ended if run in self._roster.runs]
+        facts = self._cohorts.facts(candidates)
+        for run in candidates:
+            if run in facts and facts[run].state != "running":
+                followed = self._roster.runs[run]
+                self._begin_work(run)
+                self._findings += self._roster.finish(followed)
+                self._judge_findings()
+                rows = self._boards[run].rows.values()
+                pages = [row["title"] for row in rows if row["severity"] == "page" and row["state"] == "open"]
+                self._write_verdict(followed.plan, facts[run].state, pages)
+                self._leave(run)
+            self._ended.discard(run)  # or a rank said goodbye before the lead
+
+    def _write_verdict(self, plan: Plan, state: str, pages: Sequence[str]) -> None:
+        self._storage.rows("verdicts", judge(self._cohorts, plan, state, pages, _now_ms()))
+
+    def _find_unjudged(self) -> None:
+        rows = self._cohorts.unjudged(HISTORY_S, ADOPTED_MAX)
+        self._history_may_have_more = len(rows) == ADOPTED_MAX
+        self._history.clear()
+        for row in rows:
+            run = row["run"]
+            if not self._owns(row["run_id"]) or run in self._roster.runs or run in self.left_alone:
+                continue
+            if row["is_history"]:
+                self._history.append(run)
+            else:
+                self._pending.setdefault(run, time.time())
+
+    def _judge_history(self) -> None:
+        """Plan and judge runs that ended long ago, the oldest first: each may be a baseline of the next."""
+        until_s = time.monotonic() + HISTORY_PERIOD_S
+        while self._history and not self._pending and time.monotonic() < until_s:
+            for _, plan in self._planner.plan({self._history[0]: 0.0}, self._begin_work):
+                self._write_verdict(plan, plan.facts.state, [])
+            self._history.popleft()
+        if not self._history and self._history_may_have_more:
+            self._find_unjudged()
+
+    def _begin_work(self, run: int) -> None:
+        self.at_work = run
+
+    # ------------------------------------------------------------------ what was found
+
+    def _judge_findings(self) -> None:
+        """Turn findings into rows, and say them."""
+        while self._findings:
+            run = self._findings[0][0].run
+            followed = self._roster.runs.get(run)
+            if followed is not None:
+                self._judge(followed, [each for each in self._findings if each[0].run == run])
+            self._findings = [each for each in self._findings if each[0].run != run]
+        self._say()
+
+    def _judge(self, followed: Followed, findings: Sequence[tuple[Series, Alert]]) -> None:
+        board, facts, now_ms = self._boards[followed.run], followed.plan.facts, _now_ms()
+        is_worth_it = any(alert.severity != "info" for _, alert in findings)
+        nearest = self._nearest_of(followed) if is_worth_it else ("", {})
+        project = self._settings.project(facts.project)
+        is_old = 0 < facts.ended_ms < now_ms - 1000 * HISTORY_S
+        around = Surroundings(self._link, project.cooldown_s, project.quiet or is_old)
+        for series, alert in findings:
+            row = board.apply(followed, series, alert, now_ms)
+            if row is not None:
+                describe(row, followed, alert, around, nearest)
+        board.settle(self._told or Told(), around, now_ms)
+        self._unsaid += board.take()
+
+    def _nearest_of(self, followed: Followed) -> tuple[str, dict[str, Any]]:
+        """The baseline run that is most like this one, and what differs."""
+        if followed.run not in self._nearest:
+            members = followed.plan.cohort.members
+            values = self._cohorts.explanations([followed.run, *members])
+            others = [(followed.plan.member_ids.get(member, ""), values.get(member, {})) for member in members]
+            self._nearest[followed.run] = explain.nearest(values.get(followed.run, {}), others)
+        return self._nearest[followed.run]
+
+    def _say(self) -> None:
+        """To the topic first: who dies in between finds no row, and says it again under the same id."""
+        if self._unsaid:
+            self._publish([alert_message(row) for row in self._unsaid])
+            self._storage.rows("alerts", self._unsaid)
+            self.said += sum(row["state"] == "open" for row in self._unsaid)
+            self._unsaid = []
+            self._on_alerts()
+
+    def _load_told(self) -> None:
+        if self._told is None:
+            projects = [*self._settings.projects.values(), self._settings.project("")]
+            within_s = max(project.cooldown_s for project in projects)
+            self._told = Told(dict(self._cohorts.told(int(within_s) + 1)))
+
+
+def _current(points: Points, attempt: np.ndarray[Any, Any]) -> Any:
+    """Which points no later attempt superseded: of each metric, those before the first step of any later one."""
+    kept = np.ones(len(points), dtype=bool)
+    if not len(points) or attempt.min() == attempt.max():
+        return kept
+    for key in np.unique(points.key):
+        own = np.flatnonzero(points.key == key)
+        limit = np.iinfo(np.int64).max
+        for number in sorted(set(attempt[own].tolist()), reverse=True):
+            of_this = own[attempt[own] == number]
+            kept[of_this] = points.step[of_this] < limit
+            limit = min(limit, int(points.step[of_this].min()))
+    return kept
+
+
+def _by_size(plans: Iterable[Plan], counts: Mapping[int, int]) -> Iterable[list[Plan]]:
+    """Groups that can be read at once; a run with more points than that comes alone."""
+    group: list[Plan] = []
+    size = 0
+    for plan in plans:
+        n = counts.get(plan.facts.run, 0)
+        if group and size + n > CATCH_UP_POINTS_MAX:
+            yield group
+            group, size = [], 0
+        group.append(plan)
+        size += n
+    if group:
+        yield group
+
+
+def _compared(group: Sequence[Plan], names: Mapping[int, str]) -> list[int]:
+    """Keys of the metrics that have a baseline."""
+    wanted = {metric for plan in group for metric in plan.cohort.values}
+    return [key for key, name in names.items() if name in wanted]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
