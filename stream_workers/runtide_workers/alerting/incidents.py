@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import orjson
@@ -37,18 +38,19 @@ def incident_id(run: int) -> str:
     return xxhash.xxh3_64_hexdigest(f"{run}".encode())
 
 
+@cache
 def metrics_for_page(watched: int) -> int:
-    """How many of `watched` metrics must alarm to page when none is the primary one; at least two.
+    """How many of `watched` metrics (at most some hundred) must alarm to page when none is the primary one.
 
-    The smallest k with P(K >= k) <= CHANCE_MAX for K binomial (watched, ALARM_RATE). Metrics of one run are not
-    independent, which is why it is never one.
+    The smallest k with P(K >= k) <= CHANCE_MAX for K binomial (watched, ALARM_RATE), and never one: metrics of one run
+    are not independent.
     """
+    chance = (1 - ALARM_RATE) ** watched  # of exactly k
     tail, k = 1.0, 0
-    while tail > CHANCE_MAX:
-        tail -= math.comb(watched, k) * ALARM_RATE**k * (1 - ALARM_RATE) ** (watched - k)
+    while tail > CHANCE_MAX and k <= watched:
+        tail -= chance
+        chance *= (watched - k) / (k + 1) * ALARM_RATE / (1 - ALARM_RATE)
         k += 1
-        if k > watched:
-            break
     return max(2, k)
 
 
