@@ -36,6 +36,8 @@ COMMANDS = {
     "runs": ("list runs", "server"),
     "show": ("everything about one run", "server"),
     "sql": ("ask ClickHouse in SQL, read-only", "server"),
+    "alerts": ("what was found in runs, and whom to tell of it", "server"),
+    "ack": ("acknowledge an alert, or all of a run", "server"),
     "verdict": ("how a run compares with its baseline", "server"),
     "compare": ("runs side by side, and against a baseline", "server"),
     "gate": ("exit 0 if a run is no worse than its baseline, for CI", "server"),

@@ -1,5 +1,6 @@
 """alerts.toml and RUNTIDE_NOTIFY: what is read, and that every error names file, key, value and what is right."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,15 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     assert (team.label, team.severity, team.project, team.severities) == ("team", "warn", "llm", ("page", "warn"))
     assert (slack.label, slack.severity, slack.project) == ("slack", "page", "")
     assert found.security.allow_hosts == frozenset(("127.0.0.1", "hooks.example.com"))
+
+
+def test_the_example_of_the_document_works(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "alerts.md").read_text()
+    [example] = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
+    for text in (example, example.replace("# allow_schemes", "allow_schemes")):
+        found = read(tmp_path, text.replace("TokenA/TokenB/TokenC", SLACK.removeprefix("slack://")))
+        assert [channel.label for channel in found.channels] == ["team-llm", "json"]
+        assert found.project("llm").primary == "val/loss" and len(found.rules) == 1
 
 
 def test_who_is_told_of_what(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import typer
 import typer.main
 
 from runtide.cli import COMMANDS, USAGE, CommandError, version
-from runtide_workers.cli import baseline
+from runtide_workers.cli import alerts, baseline
 
 TRACKING, STACK, READING = "Track", "Local stack and services", "Look"
 
@@ -282,6 +282,23 @@ def sql(
     from runtide_workers.cli import data
 
     return data.sql(query, param or [], limit, as_csv, as_json)
+
+
+app.add_typer(alerts.app, name="alerts", help=f"{COMMANDS['alerts'][0].capitalize()}.", rich_help_panel=READING)
+
+
+@_command("ack", READING, "runtide ack 3f2a91c0", "runtide ack llm/k3v9x2ab --reason 'the new data set'")
+def ack(
+    target: Annotated[
+        str, typer.Argument(help="an alert's id or its beginning; or a run: all its open alerts", metavar="ID|RUN")
+    ],
+    reason: Annotated[str, typer.Option(help="why it is all right")] = "",
+    reopen: Annotated[bool, typer.Option("--reopen", help="take the acknowledgement back")] = False,
+    as_json: Json = False,
+) -> int:
+    from runtide_workers.cli import alert_actions
+
+    return alert_actions.ack(target, reason, reopen, as_json)
 
 
 # ---------------------------------------------------------------------- judge
