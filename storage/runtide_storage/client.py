@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
-from runtide_storage import alerts, verdicts
+from runtide_storage import alerts, finals, verdicts
 from runtide_storage import history as curves
 from runtide_storage.connect import connect
 from runtide_storage.questions import ask
@@ -17,6 +17,7 @@ from runtide_storage.settings import clickhouse_url
 from runtide_storage.statements import statements
 
 RUNS_LIMIT = 1_000
+FINALS_LIMIT = 1_000  # runs per family
 
 
 class Client:
@@ -154,6 +155,29 @@ class Client:
     def marks(self, project: str | None = None) -> Result:
         """What people pinned, excluded and accepted: project, group, kind, value, who, reason, at."""
         return Result(verdicts.marks(self._reader, project))
+
+    def finals(
+        self, project: str, metric: str | None = None, group: str | None = None, limit: int = FINALS_LIMIT
+    ) -> Result:
+        """What the newest `limit` finished runs of each family came to, by family and start.
+
+        `metric`: without, the one that each family is judged by. Only runs that have a plan belong to a family.
+        Columns: project, group, family (hex), fields (JSON: what makes the family), metric, goal, run_id, run,
+        started_at, last, last_step, best (without a goal None), commit, dirty.
+        """
+        return Result(finals.finals(self._reader, project, metric, group, limit))
+
+    def peaks(self, project: str) -> Result:
+        """How high the statistic of each healthy run came, tested against the other baselines of its family.
+
+        Columns: family (hex), metric, aspect, run (integer id), peak, n (runs in its cohort). Those that could not be
+        tested are left out, and those that were left out of their baseline.
+        """
+        return Result(finals.peaks(self._reader, project))
+
+    def points(self, ref: str, metric: str) -> Iterator[Result]:
+        """Every current point of a curve, in order of step and time, block by block: step, ts, value."""
+        return map(Result, finals.points(self._reader, self._resolve(ref), metric))
 
     def dead_letters(self, limit: int = 1_000) -> Result:
         """What could not be stored and why, the newest first."""

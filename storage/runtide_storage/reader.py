@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client as Driver
 
 from runtide_storage.connect import address, read_errors
+from runtide_storage.errors import Unreachable
 
 _SETTINGS = {
     "max_query_size": 16 << 20,  # many integer ids
@@ -38,6 +39,16 @@ class Reader:
                 sql, dict(parameters or {}), settings=_SETTINGS | dict(settings or {})
             )
         return table
+
+    def stream(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.Table]:
+        """The answer block by block, for what may not fit into memory."""
+        with read_errors(address(self._client)):
+            try:
+                with self._client.query_arrow_stream(sql, dict(parameters or {}), settings=_SETTINGS) as blocks:
+                    for block in blocks:
+                        yield pa.Table.from_batches([block])
+            except pa.ArrowInvalid as error:
+                raise Unreachable(f"ClickHouse at {address(self._client)} broke off its answer: {error}") from error
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """The answer as dicts: for what is small."""
