@@ -16,7 +16,7 @@ from runtide_storage.ids import key_id, run_key
 from runtide_storage.writer import Writer
 from runtide_workers.alerting.config import AlertSettings
 from runtide_workers.alerting.judging import judge
-from runtide_workers.alerting.plans import Planner
+from runtide_workers.alerting.plans import Plan, Planner
 from runtide_workers.cli import gate
 from tests.fixtures.histories import START_MS, Point, Stored
 from tests.fixtures.storage import Engine
@@ -34,6 +34,7 @@ class Lab:
         self.cohorts = Cohorts(database.client("reader"))
         self.client = Client(database.url("reader"))
         self._capsys = capsys
+        self.made_ms = START_MS + 100 * DAY_MS
         self._day = 0
 
     def run(
@@ -89,15 +90,15 @@ class Lab:
         """Six finished runs that differ as seeds do."""
         return [self.run(f"base{at}", level, **options) for at, level in enumerate(SEEDS)]
 
-    def plan(self, *refs: str) -> None:
+    def plan(self, *refs: str) -> list[Plan]:
         """As the worker plans runs at their start."""
-        Planner(self.cohorts, self.writer, AlertSettings()).plan({run_key(*ref.split("/")): 0.0 for ref in refs})
+        planner = Planner(self.cohorts, self.writer, AlertSettings())
+        return [plan for _, plan in planner.plan({run_key(*ref.split("/")): 0.0 for ref in refs}, lambda _: None)]
 
     def settle(self, *refs: str) -> None:
         """As the worker judges runs at their end."""
-        planner = Planner(self.cohorts, self.writer, AlertSettings())
-        for plan in planner.plan({run_key(*ref.split("/")): 0.0 for ref in refs}).values():
-            self.writer.rows("verdicts", judge(self.cohorts, plan, plan.facts.state, [], START_MS))
+        for plan in self.plan(*refs):
+            self.writer.rows("verdicts", judge(self.cohorts, plan, plan.facts.state, [], self.made_ms))
 
     def event(self, ref: str, kind: str, body: dict[str, Any], seq: int = 90) -> None:
         row = {"run": run_key(*ref.split("/")), "ts": START_MS * 10**6, "writer": 1, "seq": seq, "attempt": 1}
@@ -166,6 +167,12 @@ def test_a_verdict_that_is_not_stored_is_worked_out(lab: Lab) -> None:
     lab.settle(run)
     stored = lab.json("verdict", run)
     assert stored["stored"] and stored["effect"] == found["effect"]
+
+
+def test_the_verdict_of_an_earlier_attempt_counts_no_more(planned: Lab) -> None:
+    planned.run("good", 1.3, days=200, version=2, attempt=2)  # relaunched long after its first verdict
+    found = planned.json("gate", "good", expect=1)
+    assert (found["verdict"], found["stored"]) == ("worse", False)
 
 
 def test_verdict_of_a_run_that_goes_on_says_so(lab: Lab) -> None:
@@ -353,6 +360,8 @@ def test_reports_of_a_run_that_passes_and_of_one_without_baseline(planned: Lab, 
     assert ET.fromstring(xml.read_text()).get("skipped") == "1"
     assert "no baseline" in (tmp_path / "m").read_text()
     planned("gate", "good", "--json", "--markdown", "-", expect=2)
+    planned("gate", "good", "--junit", "-", "--markdown", "-", expect=2)
+    assert ET.fromstring(planned("gate", "good", "--junit", "-")).tag == "testsuites"
 
 
 def test_compare_puts_runs_side_by_side(planned: Lab) -> None:
@@ -416,6 +425,8 @@ def test_baseline_of_the_next_run(planned: Lab) -> None:
     assert "there is one for val/loss" in planned.error
     planned("baseline", "show", expect=2)
     assert "--project" in planned.error
+    planned.plan(planned.run("first", project="q"))
+    assert "no baseline yet: 1 of the 3 runs" in planned("baseline", "show", "--project", "q")
 
 
 def test_pins_replace_the_latest_runs(planned: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

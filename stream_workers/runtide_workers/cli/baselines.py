@@ -21,7 +21,7 @@ from runtide_storage.settings import clickhouse_url
 from runtide_storage.verdicts import Mark
 from runtide_storage.writer import Writer
 from runtide_workers.alerting import families
-from runtide_workers.alerting.baselines import Cohort
+from runtide_workers.alerting.baselines import MEMBERS_MIN, Cohort
 from runtide_workers.alerting.incidents import metrics_for_page
 from runtide_workers.alerting.plans import CANDIDATES_MAX, Plan, Planner
 from runtide_workers.cli import output
@@ -117,8 +117,7 @@ def _of_run(comparer: Comparer, ref: str, project: str | None) -> Row:
     run = comparer.client.run(ref, project=project)
     key = run_key(run["project"], run["run_id"])
     stored = comparer.cohorts.plans([key])
-    planner = Planner(comparer.cohorts, Nowhere(), comparer.settings)
-    plan = planner.plan({key: 0.0})[key]
+    plan = comparer.plan(key)
     fields = (
         json.loads(stored[key]["fields"])
         if key in stored
@@ -247,7 +246,11 @@ def _print(found: Row) -> None:
         print(f"  {output.clean(name):<24}  {output.short(_text(value), 100)}")
     if found["primary"]:
         print(f"  {'(primary metric)':<24}  {output.clean(found['primary'])}")
-    output.heading(f"{found['title']} {len(found['members'])} runs" if found["members"] else "no baseline yet")
+    count = len(found["members"])
+    if count >= MEMBERS_MIN:
+        output.heading(f"{found['title']} {count} runs")
+    else:
+        output.heading(f"no baseline yet: {count} of the {MEMBERS_MIN} runs that it needs")
     if found["members"]:
         rows = [(row["run"], row["name"], row["ended_at"], row["wild"] or None) for row in found["members"]]
         output.table(("run", "name", "ended", "left out of"), rows)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -24,6 +25,8 @@ from runtide_workers.alerting.plans import Plan, Planner
 WAYS = ("tag", "alias", "group")
 METRICS_SHOWN_MAX = 12
 PAGES_MAX = 1_000
+SAID_BY_PEOPLE = ("user", "rule")  # kinds of alerts that say nothing against a run as a baseline
+CLOCK_SKEW = timedelta(seconds=30)  # between a trainer, which says when it ended, and a worker
 _FIELDS = ("verdict", "reason", "goal", "step", "value", "baseline", "effect", "low", "high", "n")
 
 Row = dict[str, Any]
@@ -83,22 +86,30 @@ class Comparer:
         return self._worked_out(run, members, metrics)
 
     def stored(self, run: Mapping[str, Any]) -> Comparison | None:
-        """The verdict that the worker stored, if it did."""
+        """The verdict that the worker stored when the run ended, if it did; not that of an earlier attempt."""
         ref = _ref(run)
-        rows = [_row(row) for row in self.client.verdicts([ref])]
-        whole = next((row for row in rows if not row["metric"]), None)
-        if whole is None:
+        found = {row["metric"]: row for row in self.client.verdicts([ref])}
+        if "" not in found or run["state"] == "running":
             return None
+        if run["ended_at"] is not None and found[""]["made_at"] < run["ended_at"] - CLOCK_SKEW:
+            return None
+        rows = [_row(row) for row in found.values()]
+        whole = next(row for row in rows if not row["metric"])
         plans = self.client.plans([ref]).to_pylist()
         members = [f"{run['project']}/{member}" for member in plans[0]["members"]] if plans else []
         return Comparison(run, whole, [row for row in rows if row["metric"]], members, stored=True)
 
+    def plan(self, run: int) -> Plan:
+        """The run's plan as it was fixed, or as it would be if its first points were seen now."""
+        plans = Planner(self.cohorts, Nowhere(), self.settings).plan({run: 0.0}, begin=lambda _: None)
+        return dict(plans)[run]
+
     def baseline_runs(self, given: Iterable[str], run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """The runs that these references mean, the oldest first, at most as many as a baseline has.
 
-        Each is a run, or `tag:NAME`, `alias:NAME` (of an artifact) or `group:NAME`: finished runs of the run's project,
-        without those that people excluded; of a group also without those on which an alert is open. The run itself is
-        never among them. Raises `CommandError` if nothing is left.
+        Each is a run, or `tag:NAME`, `alias:NAME` (of an artifact) or `group:NAME`: finished runs of the run's project
+        without those that people excluded, of a group also without those on which detection alarmed and that nobody
+        accepted. The run itself is never among them. Raises `CommandError` if nothing is left.
         """
         found: dict[str, Mapping[str, Any]] = {}
         parts = [part.strip() for each in given for part in each.split(",") if part.strip()]
@@ -120,8 +131,9 @@ class Comparer:
         marks = self.cohorts.marks(project, run["group"])
         excluded = set(marks.get("exclude", ()))
         if way == "group":
-            alerts = self.client.alerts(project, PAGES_MAX, state="open", severity="page")
-            excluded |= {row["run_id"] for row in alerts} - set(marks.get("accept", ()))
+            alerts = self.client.alerts(project, PAGES_MAX, state=("open", "acknowledged"), severity="page")
+            alarmed = {row["run_id"] for row in alerts if row["kind"] not in SAID_BY_PEOPLE}
+            excluded |= alarmed - set(marks.get("accept", ()))
             where = {"group": name, "state": "finished"}
             rows = self.client.runs(project, where).to_pylist()
         else:
@@ -135,9 +147,9 @@ class Comparer:
     ) -> Comparison:
         key = run_key(run["project"], run["run_id"])
         if members is None:
-            plan = Planner(self.cohorts, Nowhere(), self.settings).plan({key: 0.0})[key]
+            plan = self.plan(key)
         else:
-            plan = self._plan(key, [run_key(row["project"], row["run_id"]) for row in members])
+            plan = self._plan_with(key, [run_key(row["project"], row["run_id"]) for row in members])
         chosen: list[str] = []
         if metrics:
             chosen = self._chosen(run, plan, metrics)
@@ -155,7 +167,7 @@ class Comparer:
         names = [_ref(row) for row in members] if members is not None else self._names(plan.cohort.members)
         return Comparison(run, whole, [judged[metric] for metric in sorted(judged)], names, stored=False)
 
-    def _plan(self, run: int, members: list[int]) -> Plan:
+    def _plan_with(self, run: int, members: list[int]) -> Plan:
         """As if these were the run's baseline."""
         facts = self.cohorts.facts([run, *members])
         extents = self.cohorts.extents([run, *members])

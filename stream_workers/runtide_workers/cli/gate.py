@@ -29,8 +29,8 @@ def gate(
     as_json: bool,
 ) -> int:
     """Judge a run that has ended, at most `wait_s` seconds from now. `junit` and `markdown`: files; "-" is stdout."""
-    if as_json and markdown == "-":
-        raise CommandError("--json and --markdown -: only one of them can have the standard output")
+    if [as_json, markdown == "-", junit == "-"].count(True) > 1:
+        raise CommandError("--json, --junit - and --markdown -: only one of them can have the standard output")
     comparer = Comparer()
     run = _ended(comparer, ref, wait_s, needs_stored=not baseline and not metrics)
     if run["state"] == "running":
