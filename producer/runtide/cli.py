@@ -42,6 +42,7 @@ COMMANDS = {
     "compare": ("runs side by side, and against a baseline", "server"),
     "gate": ("exit 0 if a run is no worse than its baseline, for CI", "server"),
     "baseline": ("whom runs are compared with, and whom not", "server"),
+    "regressions": ("when final values changed for good, and between which commits", "server"),
     "exec": ("run any command as a tracked run", ""),
     "sync": ("deliver journals that no shipper delivers", ""),
     "shipper": ("carry journals to Kafka, as a service of this node", ""),

@@ -360,3 +360,21 @@ def gate(
 
 
 app.add_typer(baseline.app, name="baseline", help=f"{COMMANDS['baseline'][0].capitalize()}.", rich_help_panel=READING)
+
+
+@_command(
+    "regressions",
+    READING,
+    "runtide regressions --project llm",
+    "runtide regressions --project llm --group nightly --metric val/loss --by best --json",
+)
+def regressions(
+    project: Annotated[str | None, typer.Option(help="of this project only")] = None,
+    group: Annotated[str | None, typer.Option(help="of this group only")] = None,
+    metric: Annotated[str | None, typer.Option(help="default: the one that each family is judged by")] = None,
+    by: Annotated[Literal["final", "best"], typer.Option(help="the value that stands for a run")] = "final",
+    as_json: Json = False,
+) -> int:
+    from runtide_workers.cli import history
+
+    return history.regressions(project, group, metric, by, as_json)
