@@ -28,7 +28,7 @@ def facts(group: str = "g", tags: tuple[str, ...] = (), **values: Any) -> Facts:
     ],
 )
 def test_what_makes_another_family(changed: dict[str, Any], is_same: bool) -> None:
-    usual = {
+    usual: dict[str, Any] = {
         "config__lr": 0.1, "config__seed": 1, "config__batch_size": 32, "config__trainer/max_steps": 100,
         "config__precision": "fp32", "meta__gpu__names": ["H100"], "meta__cpu__model": "a cpu",
         "meta__git__commit": "c0ffee", "meta__env__WORLD_SIZE": "8",

@@ -158,7 +158,7 @@ def test_rules_page_each_for_itself() -> None:
 def test_the_row_explains_itself() -> None:
     run = followed()
     run.plan.cohort.used = {"val/loss": (7, 9)}
-    detail = {"value": 1.2, "baseline": 1.0, "spread": 0.01, "n": 2, "windows": 3, "since": 4.0, "z": float("nan")}
+    detail: dict[str, Any] = {"value": 1.2, "baseline": 1.0, "spread": 0.01, "n": 2, "windows": 3, "since": 4.0, "z": float("nan")}
     series, alert = alarm("val/loss", **detail)
     [row] = judged([(series, alert)], run, changes={"commit": ["aaaa", "bbbb"], "config": {"lr": [0.1, 1.0]}}).take()
     assert row["title"] == "val/loss of r1 is 10.0% worse than its baselines"

@@ -82,6 +82,7 @@ class Board:
         self.rows: dict[str, Row] = {row["id"]: dict(row) for row in rows}
         self._changed: dict[str, Row] = {}
         self._alarmed: dict[str, set[str]] = {}  # metric -> ids of what is wrong with it now, by what is replayed
+        self._found: set[str] = set()  # ids of all that was found
 
     def take(self) -> list[Row]:
         """The rows that are new or changed since the last call."""
@@ -101,6 +102,7 @@ class Board:
         severity = severity_of(followed, series, alert)
         if severity is None:
             return None
+        self._found.add(key)
         row = None if key in self.rows else self._add(key, followed, series, alert, severity, now_ms)
         if alert.kind in COMPARED and alert.severity == "page":
             self._alarmed.setdefault(series.metric, set()).add(key)
@@ -138,6 +140,12 @@ class Board:
                 self._change(row, now_ms, quiet=1)
             elif cause:
                 told.causes[cause] = row["incident"], now_ms
+
+    def relaunched(self, now_ms: int) -> None:
+        """The run was read again after a relaunch: what only its superseded points showed is over."""
+        for key, row in self.rows.items():
+            if key not in self._found and row["state"] == "open" and row["kind"] in COMPARED | {"nan"}:
+                self._change(row, now_ms, state="resolved")
 
     def _resolve(self, series: Series, now_ms: int) -> None:
         kinds = {"throughput"} if series.aspect == PACE else COMPARED - {"throughput"}

@@ -199,6 +199,11 @@ class Lookout:
             self.at_work = None
             self._findings += feed.into(self._roster)
         self._judge_findings()
+        for run in plans:
+            if self._roster.runs[run].attempt > 1:
+                self._boards[run].relaunched(_now_ms())
+                self._unsaid += self._boards[run].take()
+        self._say()
 
     def _begin(self, plan: Plan, table: pa.Table, names: Mapping[int, str], feed: Feed) -> None:
         columns = {name: table[name].to_numpy() for name in table.column_names}
