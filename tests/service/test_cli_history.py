@@ -10,13 +10,11 @@ import pytest
 
 from runtide import cli
 from runtide_storage import Client
-from runtide_storage.ids import key_id
 from runtide_storage.writer import Writer
 from runtide_workers.cli.history import histories
-from tests.fixtures.histories import START_MS, Point, Stored
+from tests.fixtures.planned import add_planned
 from tests.fixtures.storage import Engine
 
-HOUR_MS = 3_600_000
 HOSTILE = "\x1b[31m<b>it's"
 
 
@@ -45,36 +43,19 @@ class Lab:
         """Finished runs of three points that end at these values."""
         for final in finals:
             self._hour += 1
-            run = Stored(self.writer, project, f"{prefix}{self._hour}")
-            started = START_MS + self._hour * HOUR_MS
-            fixed = {
-                "run": run.run,
-                "project": project,
-                "run_id": run.run_id,
-                "exit_code": 0,
-                "attempt": 1,
-                "version": 1,
-            }
-            times = {"started_at": started, "ended_at": started + 1, "state": "finished"}
-            texts = {"name": "", "group": group, "job_type": "", "tags": [], "notes": "", "host": ""}
-            self.writer.rows("runs", [fixed | times | texts])
-            self.writer.rows("metrics", [{"id": key_id(metric), "name": metric}])
-            values = (0.5, 9.0, final)
-            run.batch([Point(metric, at, started + at, value, 1, 1, at) for at, value in enumerate(values)], {1: 1})
-            fields = json.dumps({"project": project, "group": group, "config.batch_size": 32})
-            goals = json.dumps({metric: goal} if goal else {})
-            plan = {
-                "run": run.run,
-                "family": family,
-                "fields": fields,
-                "members": [],
-                "goals": goals,
-                "primary": metric,
-            }
-            self.writer.rows("run_plans", [plan | {"stall_s": 0.0, "planned_at": started, "rank": 1}])
-            meta = {"git/commit": commit, "git/dirty": dirty} if commit else {}
-            named = [{"section": "meta", "name": name, "value": json.dumps(value)} for name, value in meta.items()]
-            self.writer.rows("run_values", [{"run": run.run, "number": None, "ts": 1, **each} for each in named])
+            add_planned(
+                self.writer,
+                f"{prefix}{self._hour}",
+                self._hour,
+                {metric: (0.5, 9.0, final)},
+                family=family,
+                primary=metric,
+                goals={metric: goal} if goal else {},
+                fields={"project": project, "group": group, "config.batch_size": 32},
+                project=project,
+                group=group,
+                meta={"git/commit": commit, "git/dirty": dirty} if commit else {},
+            )
 
     def __call__(self, *arguments: str, expect: int = 0) -> str:
         """Run the command; what it printed."""

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import time
 from typing import Any
 
 import pytest
@@ -11,10 +11,10 @@ from runtide_storage import Client
 from runtide_storage.errors import NotFound, Unreachable
 from runtide_storage.ids import key_id
 from runtide_storage.writer import Writer
-from tests.fixtures.histories import START_MS, Point, Stored
+from tests.fixtures.histories import START_MS, Point
+from tests.fixtures.planned import HOUR_MS, add_planned
 from tests.fixtures.storage import Engine
 
-HOUR_MS = 3_600_000
 HOSTILE = "it's {a:String} \\ <b>%s"
 
 
@@ -28,53 +28,14 @@ def client(database: Engine) -> Client:
     return Client(database.url("reader"))
 
 
-def add(
-    writer: Writer,
-    run_id: str,
-    at: int,
-    curves: Mapping[str, Sequence[float]],
-    *,
-    family: int | None = 7,
-    primary: str = "val/loss",
-    goals: Mapping[str, str] | None = None,
-    project: str = "p",
-    group: str = "g",
-    state: str = "finished",
-    meta: Mapping[str, Any] | None = None,
-) -> Stored:
-    """A run that began `at` hours after the first, with steps 0, 1, 2, ... in each curve."""
-    run = Stored(writer, project, run_id)
-    started = START_MS + at * HOUR_MS
-    fixed = {"run": run.run, "project": project, "run_id": run_id, "exit_code": 0, "attempt": 1, "version": 1}
-    times = {"started_at": started, "ended_at": started + 1, "state": state}
-    texts = {"name": "", "group": group, "job_type": "", "tags": [], "notes": "", "host": ""}
-    writer.rows("runs", [fixed | times | texts])
-    writer.rows("metrics", [{"id": key_id(metric), "name": metric} for metric in curves])
-    points = [
-        Point(metric, step, started + step, value, 1, 1, 1000 * number + step)
-        for number, (metric, values) in enumerate(curves.items())
-        for step, value in enumerate(values)
-    ]
-    if points:
-        run.batch(points, {1: 1})
-    if family is not None:
-        goals = {"val/loss": "minimize"} if goals is None else goals
-        plan = {"run": run.run, "family": family, "fields": json.dumps({"group": group}), "members": []}
-        said = {"goals": json.dumps(goals), "primary": primary, "stall_s": 0.0, "planned_at": started, "rank": 1}
-        writer.rows("run_plans", [plan | said])
-    values = [{"section": "meta", "name": name, "value": json.dumps(value)} for name, value in (meta or {}).items()]
-    writer.rows("run_values", [{"run": run.run, "number": None, "ts": 1, **value} for value in values])
-    return run
-
-
 def test_finished_runs_of_a_family_in_order_with_their_commits(writer: Writer, client: Client) -> None:
-    add(writer, "b", 2, {"val/loss": [3, 1, 2]}, meta={"git/commit": "c2", "git/dirty": True})
-    add(writer, "a", 1, {"val/loss": [3, 2]}, meta={"git/commit": "c1", "git/dirty": False})
-    add(writer, "c", 3, {"val/loss": [1]}, state="failed")
-    add(writer, "d", 4, {"val/loss": [1]}, state="running")
-    add(writer, "e", 5, {"acc": [0.5]})  # never logged the metric
-    add(writer, "f", 6, {"val/loss": [1]}, family=None)
-    add(writer, "g", 7, {"val/loss": [1]}, project="other")
+    add_planned(writer, "b", 2, {"val/loss": [3, 1, 2]}, meta={"git/commit": "c2", "git/dirty": True})
+    add_planned(writer, "a", 1, {"val/loss": [3, 2]}, meta={"git/commit": "c1", "git/dirty": False})
+    add_planned(writer, "c", 3, {"val/loss": [1]}, state="failed")
+    add_planned(writer, "d", 4, {"val/loss": [1]}, state="running")
+    add_planned(writer, "e", 5, {"acc": [0.5]})  # never logged the metric
+    add_planned(writer, "f", 6, {"val/loss": [1]}, family=None)
+    add_planned(writer, "g", 7, {"val/loss": [1]}, project="other")
     found = client.finals("p")
     assert found.columns == [
         "project", "group", "family", "fields", "metric", "goal", "run_id", "run", "started_at", "last", "last_step",
@@ -95,9 +56,9 @@ def test_finished_runs_of_a_family_in_order_with_their_commits(writer: Writer, c
 
 def test_each_family_by_its_own_metric_or_all_by_one(writer: Writer, client: Client) -> None:
     both = {"val/loss": [2.0], "acc": [0.1, 0.4, 0.3]}
-    add(writer, "a", 1, both, family=1)
-    add(writer, "b", 2, both, family=2, primary="acc", goals={"acc": "maximize"}, group="h")
-    add(writer, "c", 3, both, family=3, primary="")
+    add_planned(writer, "a", 1, both, family=1)
+    add_planned(writer, "b", 2, both, family=2, primary="acc", goals={"acc": "maximize"}, group="h")
+    add_planned(writer, "c", 3, both, family=3, primary="")
 
     def seen(**options: Any) -> list[tuple[str, str, str | None, float | None]]:
         return [(row["run_id"], row["metric"], row["goal"], row["best"]) for row in client.finals("p", **options)]
@@ -110,9 +71,9 @@ def test_each_family_by_its_own_metric_or_all_by_one(writer: Writer, client: Cli
 
 
 def test_what_is_known_of_a_family_by_and_by_counts_for_all_of_it(writer: Writer, client: Client) -> None:
-    add(writer, "a", 1, {"val/loss": [2.0]}, primary="", goals={})
-    add(writer, "b", 2, {"val/loss": [1.0]})
-    add(writer, "c", 3, {"val/loss": [3.0]}, primary="", goals={})
+    add_planned(writer, "a", 1, {"val/loss": [2.0]}, primary="", goals={})
+    add_planned(writer, "b", 2, {"val/loss": [1.0]})
+    add_planned(writer, "c", 3, {"val/loss": [3.0]}, primary="", goals={})
     assert [(row["run_id"], row["metric"], row["best"]) for row in client.finals("p")] == [
         ("a", "val/loss", 2.0),
         ("b", "val/loss", 1.0),
@@ -122,14 +83,14 @@ def test_what_is_known_of_a_family_by_and_by_counts_for_all_of_it(writer: Writer
 
 def test_the_newest_of_each_family(writer: Writer, client: Client) -> None:
     for at in range(4):
-        add(writer, f"a{at}", at, {"val/loss": [1.0]}, family=1)
-        add(writer, f"b{at}", at, {"val/loss": [1.0]}, family=2)
+        add_planned(writer, f"a{at}", at, {"val/loss": [1.0]}, family=1)
+        add_planned(writer, f"b{at}", at, {"val/loss": [1.0]}, family=2)
     assert [row["run_id"] for row in client.finals("p", limit=2)] == ["a2", "a3", "b2", "b3"]
 
 
 def test_nan_at_the_end_and_nothing_but_nan(writer: Writer, client: Client) -> None:
-    add(writer, "a", 1, {"val/loss": [1.0, math.nan]})
-    add(writer, "b", 2, {"val/loss": [math.nan, math.inf]})
+    add_planned(writer, "a", 1, {"val/loss": [1.0, math.nan]})
+    add_planned(writer, "b", 2, {"val/loss": [math.nan, math.inf]})
     rows = client.finals("p").to_pylist()
     assert math.isnan(rows[0]["last"]) and rows[0]["best"] == 1.0
     assert rows[1]["last"] == math.inf and rows[1]["best"] is None
@@ -137,13 +98,13 @@ def test_nan_at_the_end_and_nothing_but_nan(writer: Writer, client: Client) -> N
 
 
 def test_a_long_curve_ends_where_its_last_tier_does(writer: Writer, client: Client) -> None:
-    add(writer, "a", 1, {"val/loss": [float(step) for step in range(3000)]})
+    add_planned(writer, "a", 1, {"val/loss": [float(step) for step in range(3000)]})
     [row] = client.finals("p")
     assert (row["last"], row["last_step"], row["best"]) == (2999.0, 2999, 0.0)
 
 
 def test_hostile_names_are_only_names(writer: Writer, client: Client) -> None:
-    add(
+    add_planned(
         writer,
         HOSTILE,
         1,
@@ -158,16 +119,17 @@ def test_hostile_names_are_only_names(writer: Writer, client: Client) -> None:
 
 
 def test_peaks_are_of_each_run_in_its_newest_cohort(writer: Writer, client: Client) -> None:
-    runs = [add(writer, f"r{at}", at, {"val/loss": [1.0]}).run for at in range(4)]
+    runs = [add_planned(writer, f"r{at}", at, {"val/loss": [1.0]}).run for at in range(4)]
+    now_ms = time.time_ns() // 1_000_000  # they are kept for 90 days
     fitted = {"family": 7, "metric": "val/loss", "aspect": "value", "goal": "minimize", "scale": "log", "gap_s": 1.0}
     shape: dict[str, Any] = {"edges": [0.0, 1.0], "curves": [[1.0]] * 3, "steps": [[0.0]] * 3}
-    older = {"cohort": 1, "members": runs[:3], "wild": [], "peaks": [0.5, 9.0, 1.0], "made_at": START_MS}
+    older = {"cohort": 1, "members": runs[:3], "wild": [], "peaks": [0.5, 9.0, 1.0], "made_at": now_ms - 1}
     newer = {
         "cohort": 2,
         "members": runs[1:],
         "wild": [runs[3]],
         "peaks": [2.0, math.nan, 30.0],
-        "made_at": START_MS + 1,
+        "made_at": now_ms,
     }
     writer.rows("baselines", [fitted | shape | older, fitted | shape | newer])
     found = {row["run"]: (row["peak"], row["n"]) for row in client.peaks("p")}
@@ -177,7 +139,7 @@ def test_peaks_are_of_each_run_in_its_newest_cohort(writer: Writer, client: Clie
 
 def test_points_come_in_blocks_in_order(writer: Writer, client: Client) -> None:
     values = [math.nan if step % 1000 == 7 else float(step) for step in range(150_000)]
-    add(writer, "a", 1, {"val/loss": values, "acc": [1.0]})
+    add_planned(writer, "a", 1, {"val/loss": values, "acc": [1.0]})
     blocks = list(client.points("p/a", "val/loss"))
     assert len(blocks) > 1 and blocks[0].columns == ["step", "ts", "value"]
     steps = [step for block in blocks for step in block.arrow["step"].to_pylist()]
@@ -189,7 +151,7 @@ def test_points_come_in_blocks_in_order(writer: Writer, client: Client) -> None:
 
 
 def test_points_are_those_that_no_later_attempt_superseded(writer: Writer, client: Client) -> None:
-    run = add(writer, "a", 1, {})
+    run = add_planned(writer, "a", 1, {})
     old = [Point("loss", step, START_MS, 1.0, 1, 1, step) for step in range(5)]
     new = [Point("loss", step, START_MS, 2.0, 2, 2, step) for step in range(3, 6)]
     writer.rows("metrics", [{"id": key_id("loss"), "name": "loss"}])
