@@ -83,7 +83,9 @@ def test_wrong_usage_is_one_line_and_exit_2(env: dict[str, str], arguments: list
     one_line(done)
 
 
-@pytest.mark.parametrize("arguments", [["runs"], ["show", "p/r"], ["sql", "SELECT 1"], ["migrate"]], ids=lambda a: a[0])
+@pytest.mark.parametrize(
+    "arguments", [["runs"], ["show", "p/r"], ["sql", "SELECT 1"], ["migrate"], ["regressions"]], ids=lambda a: a[0]
+)
 def test_no_clickhouse_is_one_line_and_exit_3(env: dict[str, str], arguments: list[str]) -> None:
     done = runtide(env, *arguments)
     assert done.returncode == 3, done.stderr
