@@ -95,23 +95,23 @@ def hook() -> Iterator[Webhook]:
 
 def test_an_alert_is_told_once(site: Site, hook: Webhook) -> None:
     alert = site.alert()
-    site.notifier(hook.url())
+    site.notifier(hook.url)
     [words] = hook.wait_for(1)
     assert words["title"] == "[page] gpt: loss is 12 % worse" and words["type"] == "failure"
     assert f"alert {alert}" in words["message"] and "since step 5" in words["message"]
     assert f"http://127.0.0.1:17702/alerts?project=llm&alert={alert}" in words["message"]
     site.wait_delivered({alert: ("sent", 1)})
     site.alert(id=alert, version=now_ms() + 1, text="seen again by another worker")
-    site.notifier(hook.url())  # another worker, or the same one started again
+    site.notifier(hook.url)  # another worker, or the same one started again
     other = site.alert()
     site.wait_delivered({alert: ("sent", 1), other: ("sent", 1)})
-    assert [alert in each["message"] for each in hook.received] == [True, False]
+    assert [alert in each["message"] for each in hook.bodies] == [True, False]
 
 
 def test_no_url_gets_into_the_tables(site: Site, hook: Webhook, caplog: pytest.LogCaptureFixture) -> None:
     hook.status = 500
     alert = site.alert()
-    site.notifier(hook.url("hook/s3cr3t-t0ken").replace("//", "//user:pa55word@"))
+    site.notifier(hook.at("hook/s3cr3t-t0ken").replace("//", "//user:pa55word@"))
     wait_until(lambda: alert in site.deliveries(), 20, or_else="nothing was tried")
     [row] = site.read("SELECT * FROM deliveries LIMIT 1", {})
     assert row["label"] == "hook0" and len(row["channel"]) == 16 and "Internal server error" in row["error"]
@@ -133,7 +133,7 @@ def test_who_and_what_is_left_out(site: Site, hook: Webhook) -> None:
     time.sleep(0.002)  # the later word counts
     alerts.say(site.writer, [reopened], "reopen", "me", "")
     told = site.alert(age_s=23 * 3600)
-    site.notifier(hook.url())
+    site.notifier(hook.url)
     site.wait_delivered({reopened: ("sent", 1), told: ("sent", 1)})
     site.run("not-stored-yet")  # now it is
     hook.wait_for(3)
@@ -145,12 +145,12 @@ def test_a_crash_between_sending_and_writing_sends_again_with_the_same_id(site: 
             raise Unreachable("killed")
 
     alert = site.alert()
-    dying = site.notifier(hook.url(), storage=Dying())
+    dying = site.notifier(hook.url, storage=Dying())
     hook.wait_for(1)
     assert dying.stop(10.0) and site.deliveries() == {}
-    site.notifier(hook.url())
+    site.notifier(hook.url)
     site.wait_delivered({alert: ("sent", 1)})
-    assert len(hook.received) == 2 and all(f"alert {alert}" in each["message"] for each in hook.received)
+    assert len(hook.received) == 2 and all(f"alert {alert}" in each["message"] for each in hook.bodies)
 
 
 def test_after_an_outage_it_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_after_an_outage_it_is_told(site: Site, monkeypatch: pytest.MonkeyPatch)
     with Webhook() as hook:
         port = hook.port
     alert = site.alert()
-    site.notifier(hook.url())
+    site.notifier(hook.url)
     wait_until(lambda: site.deliveries().get(alert, ("", 0))[1] >= 2, 20, or_else="it was not tried again")
     assert site.deliveries()[alert][0] == "waiting"
     with Webhook(port) as back:
@@ -174,7 +174,7 @@ def test_after_many_tries_it_is_a_dead_letter(site: Site, hook: Webhook, monkeyp
     monkeypatch.setattr("runtide_workers.alerting.pacing.FACTOR", 1.0)
     hook.status = 403
     alert = site.alert()
-    site.notifier(hook.url())
+    site.notifier(hook.url)
     site.wait_delivered({alert: ("dead", TRIES_MAX)})
     assert len(hook.received) == TRIES_MAX
     [letter] = site.published
@@ -183,7 +183,7 @@ def test_after_many_tries_it_is_a_dead_letter(site: Site, hook: Webhook, monkeyp
 
 def test_a_channel_that_hangs_holds_up_no_other(site: Site, hook: Webhook) -> None:
     with Webhook(delay_s=3.0) as slow:
-        notifier = site.notifier(slow.url(), hook.url())
+        notifier = site.notifier(slow.url, hook.url)
         first = site.alert()
         notifier.wake()
         slow.wait_for(1)
@@ -191,14 +191,14 @@ def test_a_channel_that_hangs_holds_up_no_other(site: Site, hook: Webhook) -> No
         notifier.wake()
         hook.wait_for(2)
         assert len(slow.received) == 1  # still at the first one
-        assert [first in hook.received[0]["message"], second in hook.received[1]["message"]] == [True, True]
+        assert [first in hook.bodies[0]["message"], second in hook.bodies[1]["message"]] == [True, True]
 
 
 def test_a_flood_ends_in_one_message(site: Site, hook: Webhook) -> None:
     told = {site.alert(): ("sent", 1) for _ in range(30)}
-    site.notifier(hook.url())
+    site.notifier(hook.url)
     site.wait_delivered(told)
-    assert len(hook.received) == 20 and hook.received[-1]["title"] == "[page] and 11 more alerts (11 page)"
+    assert len(hook.received) == 20 and hook.bodies[-1]["title"] == "[page] and 11 more alerts (11 page)"
 
 
 def test_the_muted_are_told_when_the_mute_is_lifted(site: Site, hook: Webhook) -> None:
@@ -207,7 +207,7 @@ def test_the_muted_are_told_when_the_mute_is_lifted(site: Site, hook: Webhook) -
     alerts.mute(site.writer, project="other", for_s=60, **fields)
     site.alert(metric="loss")
     told = site.alert(metric="acc")
-    site.notifier(hook.url())
+    site.notifier(hook.url)
     site.wait_delivered({told: ("sent", 1)})
     rows = site.read("SELECT id, project, `group`, metric, kind, reason FROM mutes FINAL", {})
     alerts.lift(site.writer, rows, "me")
@@ -217,14 +217,14 @@ def test_the_muted_are_told_when_the_mute_is_lifted(site: Site, hook: Webhook) -
 def test_woken_it_tells_at_once(site: Site, hook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
     """Woken, not polled: the period is an hour. How long it took is printed, not asserted."""
     monkeypatch.setattr(notify, "POLL_S", 3600.0)
-    notifier = site.notifier(hook.url())
+    notifier = site.notifier(hook.url)
     delays_ms = []
     for count in range(1, 11):
         site.alert()
         written_s = time.time()
         notifier.wake()
         hook.wait_for(count)
-        delays_ms.append(1000 * (hook.times_s[-1] - written_s))
+        delays_ms.append(1000 * (hook.received[-1][0] - written_s))
         wait_until(lambda wanted=count: len(site.deliveries()) == wanted, 20, or_else="not written")  # type: ignore[misc]
     print(f"alert row to webhook: median {sorted(delays_ms)[5]:.0f} ms, longest {max(delays_ms):.0f} ms")
 
@@ -247,7 +247,7 @@ def test_a_database_that_comes_back(site: Site, hook: Webhook, monkeypatch: pyte
 
     monkeypatch.setattr(site, "read", sometimes)
     alert = site.alert()
-    site.notifier(hook.url())
+    site.notifier(hook.url)
     time.sleep(0.3)  # a few looks in vain
     down[0] = False
     hook.wait_for(1)

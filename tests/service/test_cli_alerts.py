@@ -16,6 +16,7 @@ from runtide import cli
 from runtide_storage import Client
 from runtide_storage.ids import run_key
 from runtide_storage.writer import Writer
+from tests.fixtures.histories import Point, Stored
 from tests.fixtures.storage import Engine
 from tests.fixtures.waiting import wait_until
 from tests.fixtures.webhook import Webhook
@@ -209,6 +210,9 @@ def test_mutes_come_and_go(shell: Shell) -> None:
         (["unmute"], "unmute what?"),
         (["unmute", "--all", "x"], "unmute what?"),
         (["test"], "RUNTIDE_NOTIFY"),
+        (["replay"], "replay what?"),
+        (["replay", "--rule", "> 5"], "--rule and --metric belong together"),
+        (["replay", "--threshold", "4", "--metric", "m"], "--threshold stands for itself"),
         (["nope"], "nope"),
         (["show"], "ID"),
     ],
@@ -226,9 +230,9 @@ def test_a_mute_of_everything(shell: Shell) -> None:
 
 def test_every_channel_is_tried(shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with Webhook() as good, Webhook(status=500) as bad:
-        monkeypatch.setenv("RUNTIDE_NOTIFY", good.url("s3cr3t-one"))
+        monkeypatch.setenv("RUNTIDE_NOTIFY", good.at("s3cr3t-one"))
         (tmp_path / "alerts.toml").write_text(
-            f"[[notify]]\nurl = '{bad.url('s3cr3t-two')}'\nlabel = 'night shift'\nseverity = 'warn'\n"
+            f"[[notify]]\nurl = '{bad.at('s3cr3t-two')}'\nlabel = 'night shift'\nseverity = 'warn'\n"
         )
         found = shell.json("alerts", "test", exit_code=1)["channels"]
         text = shell("alerts", "test", exit_code=1)
@@ -237,7 +241,7 @@ def test_every_channel_is_tried(shell: Shell, monkeypatch: pytest.MonkeyPatch, t
     assert "error=500" in found[0]["error"]
     assert "FAIL  night shift (from warn on)" in text and "ok    json (from page on)" in text
     assert "s3cr3t" not in text + json.dumps(found)
-    assert "a test" in good.received[0]["title"] and DASHBOARD in good.received[0]["message"]
+    assert "a test" in good.bodies[0]["title"] and DASHBOARD in good.bodies[0]["message"]
 
 
 def test_following_shows_what_comes_and_what_changes(shell: Shell, environment: None) -> None:
@@ -286,3 +290,29 @@ def test_a_view_of_the_latest_word(shell: Shell) -> None:
     shell("ack", alert, "--reason", "one")
     shell("ack", alert, "--reopen", "--reason", "two")
     wait_until(lambda: shell.states() == {"aaaa": "open"}, 5, or_else="it is not open again")
+
+
+def test_a_rule_is_tried_on_runs_that_have_ended(shell: Shell) -> None:
+    for run_id, worst in (("e1", 3.0), ("e2", 9.0)):
+        run = Stored(shell.writer, "llm", run_id)
+        run.begin()
+        points = [Point("loss", step, now_ms(), worst if step == 3 else 1.0, 1, 1000, step) for step in range(6)]
+        run.batch(points, {1000: 1})
+        event = {"run": run.run, "ts": now_ms() * 1_000_000, "writer": 1000, "seq": 9, "attempt": 1, "kind": "finish"}
+        shell.writer.rows("run_events", [event | {"body": '{"state":"finished","exit_code":0}'}])
+        shell.writer.refold([run.run])
+    found = shell.json("alerts", "replay", "--rule", "> 5", "--metric", "lo*", "--project", "llm")
+    assert (found["runs"], found["curves"]) == (2, 2)
+    [hit] = found["hits"]
+    assert (hit["run_id"], hit["metric"], [alert["step"] for alert in hit["alerts"]]) == ("e2", "loss", [3])
+    text = shell("alerts", "replay", "--rule", '{"above": 5}', "--metric", "loss")
+    assert "it would have fired on 1 of 2 runs, 1 times" in text and "llm/e2" in text
+    assert "0 of 2 runs" in shell("alerts", "replay", "--rule", "> 50", "--metric", "loss", "--project", "llm")
+    for wrong in ("over 5", '{"above": "x"}', "{nonsense"):
+        assert f"--rule {wrong}: " in shell("alerts", "replay", "--rule", wrong, "--metric", "loss", exit_code=2)
+
+
+def test_another_threshold_is_tried_on_healthy_runs(shell: Shell) -> None:
+    assert "no healthy runs to try this on yet" in shell("alerts", "replay", "--threshold", "4")
+    [found] = shell.json("alerts", "replay", "--threshold", "4", "--project", "llm")["projects"]
+    assert (found["project"], found["threshold"], found["runs"]) == ("llm", 4.0, 0)

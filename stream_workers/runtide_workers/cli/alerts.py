@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from runtide.cli import CommandError
+
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 Project = Annotated[str | None, typer.Option(help="of this project only")]
 State = Literal["open", "acknowledged", "resolved"]
@@ -16,6 +18,7 @@ EXAMPLES = (
     "runtide alerts --project llm --follow",
     "runtide alerts show 3f2a91c0",
     "runtide alerts mute --project llm --group sweep-7 --for 2h --reason 'known bad data'",
+    "runtide alerts replay --metric train/loss --rule '> 5'",
     "runtide alerts test",
 )
 
@@ -97,3 +100,23 @@ def try_channels(as_json: Json = False) -> int:
     from runtide_workers.cli import alert_actions
 
     return alert_actions.try_channels(as_json)
+
+
+@app.command("replay", help="What a rule, or another threshold, would have found in the runs that have ended.")
+def replay(
+    rule: Annotated[str | None, typer.Option(help='\'> 5\', or JSON: \'{"change": "+20%", "window": 9}\'')] = None,
+    metric: Annotated[str | None, typer.Option(help="that the rule is about; * and ? fit anything")] = None,
+    threshold: Annotated[float | None, typer.Option(min=0, help="of the comparison with baselines")] = None,
+    project: Project = None,
+    limit: Annotated[int, typer.Option(min=1, help="the newest so many runs")] = 200,
+    as_json: Json = False,
+) -> int:
+    if (rule is None) == (threshold is None):
+        raise CommandError("replay what? Either --rule with --metric, or --threshold")
+    from runtide_workers.cli import alert_replay
+
+    if rule is not None and metric is not None:
+        return alert_replay.rule(rule, metric, project, limit, as_json)
+    if threshold is not None and metric is None:
+        return alert_replay.detection(threshold, project, as_json)
+    raise CommandError("--rule and --metric belong together, and --threshold stands for itself")
