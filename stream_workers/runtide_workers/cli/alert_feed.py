@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import runtide.settings
+from runtide_storage.alerts import ID_SHOWN_CHARS, SEVERITIES
 from runtide_storage.errors import Unreachable
 from runtide_workers.alerting.message import alert_link, compare_link
 from runtide_workers.cli import output
@@ -21,8 +22,6 @@ FOLLOW_S = 0.7  # between two looks
 FOLLOWED_MAX = 1_000  # alerts that are looked at for changes: the newest
 EXPLAINED_MAX = 5  # open pages under the list
 MEMBERS_SHOWN_MAX = 6
-ID_CHARS = 8
-SEVERITIES = ("page", "warn", "info")  # the worst first
 
 Alert = dict[str, Any]
 
@@ -120,7 +119,7 @@ def with_link(alert: Alert, dashboard: str) -> Alert:
 def _print_list(alerts: Sequence[Alert]) -> None:
     rows = [
         (
-            alert["id"][:ID_CHARS], alert["ts"], alert["severity"], alert["state"],
+            alert["id"][:ID_SHOWN_CHARS], alert["ts"], alert["severity"], alert["state"],
             f"{alert['project']}/{alert['run_id']}", alert["metric"], alert["step"], alert["title"],
         )
         for alert in alerts
@@ -147,7 +146,7 @@ def headline(alert: Alert) -> str:
     run = f"{alert['project']}/{alert['run_id']}"
     return (
         f"{output.moment(alert['ts'])}  {alert['severity']:<4}  {alert['state']}  {run}  "
-        f"{alert['id'][:ID_CHARS]}{'  (nobody was told)' if alert['quiet'] else ''}"
+        f"{alert['id'][:ID_SHOWN_CHARS]}{'  (nobody was told)' if alert['quiet'] else ''}"
     )
 
 
@@ -178,7 +177,7 @@ def explained(alert: Alert) -> list[tuple[str, str]]:
         ("state", _state(alert)),
         ("compare", alert["compare"] if _members(detail) else ""),
         ("link", alert["link"]),
-        ("end it", f"runtide ack {alert['id'][:ID_CHARS]}" if alert["state"] == "open" else ""),
+        ("end it", f"runtide ack {alert['id'][:ID_SHOWN_CHARS]}" if alert["state"] == "open" else ""),
     ]
     return [(label, output.clean(text)) for label, text in lines if text]
 
