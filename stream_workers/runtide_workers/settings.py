@@ -57,7 +57,9 @@ def load(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
     )
     parser.add_argument("--host", help="that the port listens on (RUNTIDE_WORKER_HOST, default 127.0.0.1)")
     parser.add_argument("--id", help="tells this worker's log and beats from others' (RUNTIDE_WORKER_ID, default 0)")
-    parser.add_argument("--no-detection", action="store_true", help="store only: no alerts, no verdicts")
+    parser.add_argument(
+        "--no-detection", action="store_true", help="store only: no alarms, no verdicts (RUNTIDE_DETECTION=off)"
+    )
     given = parser.parse_args(arguments)
     identity = given.id or env.get("RUNTIDE_WORKER_ID") or "0"
     sdk = runtide.settings.load(env=env)
@@ -68,7 +70,7 @@ def load(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
         host=given.host or env.get("RUNTIDE_WORKER_HOST") or "127.0.0.1",
         id=identity,
         kafka_options=runtide.settings.kafka_client_options(env),
-        detect=not given.no_detection,
+        detect=not given.no_detection and env.get("RUNTIDE_DETECTION", "on") != "off",
         alerts=load_alerts(env),
         dashboard=sdk.dashboard,
     )

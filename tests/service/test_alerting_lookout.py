@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from runtide_storage.ids import run_key
+from runtide_workers.alerting import judging
 from runtide_workers.alerting import lookout as lookout_module
 from runtide_workers.alerting.config import AlertSettings, ProjectSettings, RuleSettings
 from tests.fixtures.families import T0_NS, Training, family
@@ -198,7 +199,7 @@ def test_settings_of_a_project(database: Engine) -> None:
 
 def test_a_run_that_cannot_be_read_is_left_alone(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     poison = run_key("test", "poison")
-    judge = lookout_module.judge
+    judge = judging.judge
 
     def failing(cohorts: Any, plan: Any, *rest: Any) -> Any:
         if plan.facts.run == poison:
@@ -238,9 +239,31 @@ def test_a_detector_that_falls_behind_reads_again(watch: Watch, monkeypatch: pyt
 
 def test_a_baseline_is_stored_and_found_again(watch: Watch, database: Engine) -> None:
     watch.train([live("one", 1)])
-    count = "SELECT count() AS n FROM baselines"
+    count = "SELECT countIf(length(members) = 8) AS n FROM baselines"
     before = watch.client.sql(count).to_pylist()[0]["n"]
     again = Watch(database)
     again.train([live("two", 2, start_ns=T0_NS + 1)])
     assert again.members()["two"] == again.members()["one"]
     assert again.client.sql(count).to_pylist()[0]["n"] == before > 0
+
+
+def test_the_next_runs_baseline_is_made_when_a_run_ends(watch: Watch) -> None:
+    watch.lookout._next_chores_s = 0.0
+    watch.settle()
+    newest = "SELECT arraySort(members) AS members FROM baselines WHERE metric = 'val/loss' ORDER BY length(members)"
+    rows = watch.client.sql(newest).to_pylist()
+    assert rows[-1]["members"] == sorted(run_key("test", f"base{i}") for i in range(8))
+
+
+def test_an_idle_gpu_is_a_regression_too(database: Engine) -> None:
+    watch = Watch(database)
+    gpu = "system/gpu/0/percent"
+    for i, training in enumerate([*family(6), live("idle", 1)]):
+        busy = 40.0 if training.run_id == "idle" else 95.0
+        lines = [line | {"m": {**line["m"], gpu: busy + (i + line["s"]) % 3}} if "m" in line else line
+                 for line in training.lines()]  # fmt: skip
+        made = message("test", training.run_id, f"w-{training.run_id}", 0, lines)
+        watch.store([head(made, lambda header, start=training.start_ns: {**header, "start": start})])
+        watch.settle()
+    found = {(row["metric"], row["severity"]) for row in watch.alerts(run_id="idle")}
+    assert (gpu, "warn") in found and all(metric == gpu for metric, _ in found)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from runtide_storage.cohorts import Cohorts
+from runtide_storage.cohorts import Cohorts, Facts
 from runtide_workers.alerting import explain
 from runtide_workers.alerting.baselines import Table
 from runtide_workers.alerting.config import AlertSettings
@@ -68,6 +68,7 @@ class Lookout:
         self._told: Told | None = None  # until it is loaded
         self._pending: dict[int, float] = {}  # run -> since when (wall clock)
         self._ended: set[int] = set()
+        self._renewed: dict[int, Facts] = {}  # family -> its run that ended last, since baselines were made
         self._history: deque[int] = deque()  # runs to be judged when there is nothing else to do
         self._history_may_have_more = False
         self._owns: Callable[[str], bool] = lambda _: True
@@ -146,9 +147,17 @@ class Lookout:
         self._judge_history()
         if now_s >= self._next_chores_s:
             self._next_chores_s = now_s + CHORES_PERIOD_S
-            for run, each in list(self._roster.runs.items()):
-                if now_s - each.last_fed_s > IDLE_S:
-                    self._leave(run)
+            self._chores(now_s)
+
+    def _chores(self, now_s: float) -> None:
+        for run, each in list(self._roster.runs.items()):
+            if now_s - each.last_fed_s > IDLE_S:
+                self._leave(run)
+        while self._renewed and not self._pending:
+            family, facts = next(iter(self._renewed.items()))
+            self._begin_work(facts.run)
+            self._planner.refresh(facts)
+            del self._renewed[family]
 
     def adopt(self, owns: Callable[[str], bool]) -> None:
         """Leave what is others', read again of what points are missing here, and take up what nobody has finished."""
@@ -232,6 +241,7 @@ class Lookout:
                 rows = self._boards[run].rows.values()
                 pages = [row["title"] for row in rows if row["severity"] == "page" and row["state"] == "open"]
                 self._write_verdict(followed.plan, facts[run].state, pages)
+                self._renewed[followed.plan.family] = facts[run]
                 self._leave(run)
             self._ended.discard(run)  # or a rank said goodbye before the lead
 

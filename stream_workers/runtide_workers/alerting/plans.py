@@ -12,6 +12,7 @@ from runtide_workers.alerting import families
 from runtide_workers.alerting.baselines import Baselines, Cohort, Table
 from runtide_workers.alerting.calibration import Calibration
 from runtide_workers.alerting.config import AlertSettings
+from runtide_workers.alerting.families import Family
 from runtide_workers.detection.direction import Goal
 
 CAPTURE_S = 2.0  # how long a run may take to say what hardware it has; a producer of another kind never does
@@ -65,21 +66,14 @@ class Planner:
     def _is_ready(self, facts: Facts, since_s: float) -> bool:
         return CAPTURED in facts.values or facts.ended_ms > 0 or self._clock() - since_s >= CAPTURE_S
 
+    def refresh(self, facts: Facts) -> None:
+        """A run ended: make the baselines that the next one of its family will be compared with."""
+        family = families.family_of(facts, self._settings.family_fields)
+        self._draft(facts, family, before_ms=int(self._clock() * 1000), own=0)
+
     def _new(self, facts: Facts) -> Plan:
         family = families.family_of(facts, self._settings.family_fields)
-        marks = self._cohorts.marks(facts.project, facts.group)
-        candidates = self._cohorts.candidates(family.id, facts.started_ms, CANDIDATES_MAX)
-        pinned = self._cohorts.pinned(facts.project, marks, CANDIDATES_MAX) if _pins(marks) else []
-        members = families.choose(candidates, pinned, marks, facts.run)
-        others = self._cohorts.facts(members)
-        # The run's own definitions first, then those of its latest baselines.
-        definitions = [facts.goals, *(others[member].goals for member in reversed(members) if member in others)]
-        explicit = [name for known in definitions[:2] for name in known]
-        metrics = dict.fromkeys([*(name for name in explicit if not _is_glob(name)), *self.baselines.metrics(members)])
-        goals = families.goals(metrics, *definitions)
-        primary = families.primary(goals, explicit, self._settings.project(facts.project).primary)
-        threshold = self._calibration.threshold(facts.project)
-        plan = self._made(facts, family.id, members, goals, primary, threshold)
+        plan = self._draft(facts, family, before_ms=facts.started_ms, own=facts.run)
         now_ns = int(self._clock() * 1e9)
         self._storage.rows(
             "run_plans",
@@ -88,10 +82,10 @@ class Planner:
                     "run": facts.run,
                     "family": family.id,
                     "fields": family.text,
-                    "members": members,
-                    "goals": json.dumps(goals, ensure_ascii=False),
-                    "primary": primary,
-                    "threshold": threshold,
+                    "members": list(plan.cohort.members),
+                    "goals": json.dumps(plan.goals, ensure_ascii=False),
+                    "primary": plan.primary,
+                    "threshold": plan.threshold,
                     "stall_s": plan.cohort.stall_s,
                     "planned_at": now_ns // 1_000_000,
                     "rank": RANK_FROM - now_ns,
@@ -99,6 +93,20 @@ class Planner:
             ],
         )
         return plan
+
+    def _draft(self, facts: Facts, family: Family, *, before_ms: int, own: int) -> Plan:
+        marks = self._cohorts.marks(facts.project, facts.group)
+        candidates = self._cohorts.candidates(family.id, before_ms, CANDIDATES_MAX)
+        pinned = self._cohorts.pinned(facts.project, marks, CANDIDATES_MAX) if _pins(marks) else []
+        members = families.choose(candidates, pinned, marks, own)
+        others = self._cohorts.facts(members)
+        # The run's own definitions first, then those of its latest baselines.
+        definitions = [facts.goals, *(others[member].goals for member in reversed(members) if member in others)]
+        explicit = [name for known in definitions[:2] for name in known]
+        metrics = dict.fromkeys([*(name for name in explicit if not _is_glob(name)), *self.baselines.metrics(members)])
+        goals = families.goals(metrics, *definitions)
+        primary = families.primary(goals, explicit, self._settings.project(facts.project).primary)
+        return self._made(facts, family.id, members, goals, primary, self._calibration.threshold(facts.project))
 
     def _made(
         self,
