@@ -1,10 +1,11 @@
-"""The demo's trainings in small: real scripts, a kill, a failure, and a count that does not come from Runtide."""
+"""The demo in small: real scripts, a kill, a failure, a count that does not come from Runtide; and a bad data file."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from runtide_workers.demo import plan, report
+from runtide_workers.demo import nightly_data, plan, regression, report
 from runtide_workers.demo.training import Trainee, train
 from tests.fixtures.stack import Stack
 
@@ -38,3 +39,38 @@ def test_each_script_logs_what_the_demo_says_it_does(stack: Stack, tmp_path: Pat
     best = report.summaries(stack.client, trainees)[trainees[0].run_id]["val/accuracy"]["max"]
     assert 0 < best <= 1
     report.print_table(trainees, runs, report.summaries(stack.client, trainees))
+
+
+def test_the_bad_file_has_the_wrong_labels_and_nothing_else(tmp_path: Path) -> None:
+    good, bad = (np.load(file) for file in nightly_data.write(tmp_path))
+    assert [name for name in good if not np.array_equal(good[name], bad[name])] == ["y_train"]
+    wrong = good["y_train"] != bad["y_train"]
+    assert plan.CORRUPTED * 0.8 < wrong.mean() <= plan.CORRUPTED  # neighbours may happen to have the same label
+    assert sorted(good["y_train"]) == sorted(bad["y_train"])
+
+
+def test_the_training_with_the_bad_file_is_caught_and_no_other(
+    stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    history, tonight = regression.trainees(1, "small", tmp_path, steps=200, batches_per_s=100)
+    *siblings, bad = tonight
+    train(history, len(history), lambda _: None, stack.env)
+    assert regression.wait_until_judged(stack.client, history)
+
+    lookout = regression.Lookout(stack.client, "http://pages")
+    train(tonight, len(tonight), lookout.beside(lambda _: None), stack.env)
+    assert [trainee.training.name for trainee in [*history, *tonight] if not trainee.as_planned] == []
+    assert regression.wait_until_judged(stack.client, tonight)
+    told = regression.is_told(lookout, tonight)
+    assert list(lookout.caught) == [bad.run_id]
+    caught = lookout.caught[bad.run_id]
+    assert told == caught.is_training
+    assert caught.alert["step"] < bad.training.steps / 2
+    assert "mean of 8 baseline runs" in caught.alert["text"]
+    assert "dataset digits digits-v1 -> digits-v2" in caught.alert["text"]
+
+    assert regression.is_gated(tonight, stack.env)
+    said = capsys.readouterr().out
+    assert f"http://pages/alerts?project=demo&alert={caught.alert['id']}" in said
+    for trainee in siblings:
+        assert f"{trainee.training.name}: no alert" in said
