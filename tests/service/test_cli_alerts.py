@@ -135,6 +135,10 @@ def test_an_alert_of_peoples_own(shell: Shell) -> None:
     shell.alert("aaaa", kind="user", metric="", step=None, detail="{}", title="hot", text="87 degrees")
     text = shell("alerts", "show", "aaaa")
     assert "hot" in text and "87 degrees" in text and "baselines" not in text
+    detail = {"value": "NaN", "members": [], "nearest": "", "changes": {}, "n": 0}
+    shell.alert("bbbb", kind="nan", detail=json.dumps(detail), text="loss is NaN", step=50)
+    text = shell("alerts", "show", "bbbb")
+    assert "at         step 50\n" in text and "changed" not in text and "effect" not in text
 
 
 def test_nothing_in_a_name_repaints_the_terminal(shell: Shell) -> None:

@@ -171,6 +171,7 @@ def explained(alert: Alert) -> list[tuple[str, str]]:
     lines = [
         ("said", alert["text"] if "effect" not in detail else ""),
         ("effect", _effect(alert)),
+        ("at", f"step {alert['step']:,}" if alert["step"] is not None and "effect" not in detail else ""),
         ("since", _since(detail)),
         ("baselines", _baselines(detail)),
         ("changed", _changed(detail)),
@@ -185,10 +186,11 @@ def explained(alert: Alert) -> list[tuple[str, str]]:
 def _effect(alert: Alert) -> str:
     detail = alert["detail"]
     effect = detail.get("effect")
-    at = f"at step {alert['step']:,}" if alert["step"] is not None else ""
     if not isinstance(effect, (int, float)):
-        return at
-    words = f"{abs(effect):.2%} {'worse' if effect > 0 else 'better'} {at}".rstrip()
+        return ""
+    words = f"{abs(effect):.2%} {'worse' if effect > 0 else 'better'}"
+    if alert["step"] is not None:
+        words += f" at step {alert['step']:,}"
     if detail.get("value") is not None and detail.get("baseline") is not None:
         words += f": {output.cell(detail['value'])} against {output.cell(detail['baseline'])}"
     if detail.get("spread") is not None:
@@ -224,7 +226,7 @@ def _changed(detail: Mapping[str, Any]) -> str:
     changes = detail.get("changes")
     if not isinstance(changes, dict):
         return ""
-    return changed_text(changes, str(detail.get("nearest") or "the nearest baseline"))
+    return changed_text(changes, str(detail.get("nearest") or ""))
 
 
 def _state(alert: Alert) -> str:
