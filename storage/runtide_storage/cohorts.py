@@ -145,10 +145,11 @@ class Cohorts:
     def bins(
         self, runs: Sequence[int], keys: Sequence[int], edges: Sequence[float], *, log: bool, pace: bool = False
     ) -> pa.Table:
-        """Curves in bins along the step: run, key, edge (the bin's lower one), at_step, level.
+        """Curves in bins along the step: run, key, edge (the bin's lower one), at_step, level, variance.
 
-        `level` is the mean of the finite values, of their logarithms with `log`; with `pace` instead the wall clock in
-        seconds of the bin's first point, whose step `at_step` is then.
+        `level` is the mean of the finite values, of their logarithms with `log`, and `variance` theirs around it. With
+        `pace` instead there is no variance, and the level is the wall clock in seconds of the bin's first point, whose
+        step `at_step` is then.
         """
         transformed = "log(greatest(value, 1e-12))" if log else "value"
         source = self._source(runs, keys)

@@ -62,7 +62,8 @@ INNER JOIN metrics AS m FINAL ON t.key = m.id
 GROUP BY run, key, metric
 
 -- bins --
-SELECT run, key, roundDown(toFloat64(step), [{edges}]) AS edge, avg(toFloat64(step)) AS at_step, avg({transformed}) AS level
+SELECT run, key, roundDown(toFloat64(step), [{edges}]) AS edge, avg(toFloat64(step)) AS at_step, avg({transformed}) AS level,
+    varSampStable({transformed}) AS variance
 FROM {source} WHERE isFinite(value) AND step BETWEEN {first:d} AND {last:d}
 GROUP BY run, key, edge ORDER BY run, key, edge
 
@@ -119,7 +120,7 @@ ORDER BY r.started_at, r.run LIMIT {{limit:UInt32}}
 
 -- baseline --
 SELECT metric, toString(aspect) AS aspect, members, wild, toString(goal) AS goal, toString(scale) AS scale, edges, curves, steps,
-    peaks, gap_s
+    density, noise, peaks, gap_s
 FROM baselines FINAL WHERE family = {{family:UInt64}} AND cohort = {{cohort:UInt64}} ORDER BY metric, aspect
 
 -- peaks --

@@ -21,7 +21,7 @@ import xxhash
 from runtide_storage.cohorts import Cohorts, Extent
 from runtide_workers.detection.baseline import Baseline, Of, Scale
 from runtide_workers.detection.direction import Goal
-from runtide_workers.detection.grid import BINS, Bins, common_range, paces, power_edges
+from runtide_workers.detection.grid import BINS, Bins, common_range, density, paces, power_edges
 
 MEMBERS_MIN = 3
 POINTS_MIN = 5  # of a member's curve
@@ -78,7 +78,8 @@ class Baselines:
         identity = family, tuple(members), repr(sorted(goals.items())) + pace_of
         cohort = self._kept.get(identity)
         if cohort is None:
-            cohort = self._make(family, tuple(members), goals, pace_of) if len(members) >= MEMBERS_MIN else Cohort()
+            enough = len(members) >= MEMBERS_MIN
+            cohort = self._make(family, tuple(members), goals, pace_of) if enough else Cohort(tuple(members))
             self._kept[identity] = cohort
             while len(self._kept) > 1 and sum(len(each.values) for each in self._kept.values()) > BASELINES_KEPT:
                 self._kept.popitem(last=False)
@@ -140,7 +141,9 @@ class Baselines:
     def _extents(self, members: tuple[int, ...]) -> list[Extent]:
         """Of the members asked for last: a plan needs them twice."""
         if self._extents_of[0] != members:
-            self._extents_of = members, self._cohorts.extents(members)
+            order = {member: place for place, member in enumerate(members)}
+            found = sorted(self._cohorts.extents(members), key=lambda each: (each.metric, order[each.run]))
+            self._extents_of = members, found
         return self._extents_of[1]
 
     def _fit(
@@ -165,7 +168,8 @@ class Baselines:
                 table = self._cohorts.bins(runs, keys, edges.tolist(), log=log)
                 for metric, key in zip(metrics, keys, strict=True):
                     binned = [binned_curve(table, run, key, edges) for run in runs]
-                    yield metric, runs, Baseline.of_bins(edges, binned, goal=goals[metric], scale=scale)
+                    usual = float(np.median([density(each.n, each.hi_step - each.lo_step) for each in wanted[metric]]))
+                    yield metric, runs, Baseline.of_bins(edges, binned, goals[metric], scale, density=usual)
 
     def _pace(self, found: Sequence[Extent]) -> tuple[Baseline | None, float]:
         """Seconds per step along the step, and the longest silence."""
@@ -205,11 +209,13 @@ def binned_curve(table: pa.Table, run: int, key: int, edges: np.ndarray[Any, np.
     """One curve of `Cohorts.bins`, with NaN where a bin holds nothing."""
     places = _rows_of(table, run, key)
     at = np.searchsorted(edges, table["edge"].to_numpy()[places], side="right") - 1
-    steps, levels = np.full((2, len(edges) - 1), math.nan)
+    steps, levels, variances = np.full((3, len(edges) - 1), math.nan)
     inside = (at >= 0) & (at < len(steps))
     steps[at[inside]] = table["at_step"].to_numpy()[places][inside]
     levels[at[inside]] = table["level"].to_numpy()[places][inside]
-    return Bins(steps, levels)
+    if "variance" in table.column_names:
+        variances[at[inside]] = table["variance"].to_numpy()[places][inside]
+    return Bins(steps, levels, variances)
 
 
 def _paces(opens: Bins) -> Bins:

@@ -29,9 +29,10 @@ STATE = np.dtype(
         ("threshold", np.float64),
         ("worse", np.float64),  # the statistic, and its mirror image
         ("better", np.float64),
-        ("windows", np.int32),  # in a row with evidence, since which step, and the level before
+        ("windows", np.int32),  # in a row with evidence, since which step, and the level before and where that was
         ("since", np.float64),
         ("before", np.float64),
+        ("before_at", np.float64),
         ("earlier", np.float64),  # of the last closed bin but one, of the last one, and where that was
         ("level", np.float64),
         ("at", np.float64),
@@ -85,7 +86,7 @@ class Bank:
         row = self._shelf.take(baseline)
         nan = np.nan
         self._state[slot] = (
-            row, -1, 0, 0, 0, limit, 0, 0, 0, nan, nan, nan, nan, nan, (nan, nan, nan), nan, False, False, False
+            row, -1, 0, 0, 0, limit, 0, 0, 0, nan, nan, nan, nan, nan, nan, (nan, nan, nan), nan, False, False, False
         )  # fmt: skip
         return slot
 
@@ -120,7 +121,7 @@ class Bank:
         return sorted(alerts, key=_order)
 
     def finish(self, slots: ArrayLike) -> list[Alert]:
-        """These curves have ended: judge the last, unfinished bin if most of it is there, and the level at the end."""
+        """These curves have ended: judge the last, unfinished bin, and the level at the end."""
         alerts: list[Alert] = []
         slot = np.unique(np.asarray(slots, dtype=np.int64))
         slot = slot[~self._alone[slot]]
@@ -128,11 +129,9 @@ class Bank:
         row, bin_ = state["row"].astype(np.int64), state["bin"].astype(np.int64)
         rows = self._shelf.rows
         open_ = (bin_ >= 0) & (bin_ < rows["bins"][row]) & ~rows["pace"][row] & ~rows["pointwise"][row]
-        step, level = state["steps"] / np.maximum(state["count"], 1), state["total"] / np.maximum(state["count"], 1)
-        # The bin counts if its points reach about as far as the baselines' did.
-        centre, begin = rows["centres"][row, np.clip(bin_, 0, BINS - 1)], rows["edges"][row, np.maximum(bin_, 0)]
-        open_ &= step >= (begin + centre) / 2
-        alerts += self._advance(slot[open_], bin_[open_], step[open_], level[open_], step[open_])
+        count = np.maximum(state["count"], 1)
+        step, level = state["steps"] / count, state["total"] / count
+        alerts += self._advance(slot[open_], bin_[open_], step[open_], level[open_], count[open_], step[open_])
         self._state["bin"][slot] = rows["bins"][row]  # whatever comes now comes too late
         state = self._state[slot]
         z = state["recent"].mean(axis=1)
@@ -140,6 +139,7 @@ class Bank:
         for index in np.flatnonzero((z > FINAL_Z) & ~standing).tolist():
             each = int(slot[index])
             alerts.append(naming.final(each, state[index], self._shelf[state["row"][index]], float(z[index])))
+        self._state["recent"][slot] = np.nan
         return sorted(alerts, key=_order)
 
     # -- inside ---------------------------------------------------------------------------------------------------
@@ -207,12 +207,14 @@ class Bank:
             good = (run > 0) & (took > 0)
             step[paced] = (step[paced] + known[paced]) / 2
             level[paced] = np.where(good, np.log(np.where(good, took, 1.0) / np.where(good, run, 1.0)), np.nan)
-        return self._advance(slot[index], bin_[index], step, level, known)
+        return self._advance(slot[index], bin_[index], step, level, many, known)
 
-    def _advance(self, slot: Indices, bin_: Indices, step: Floats, level: Floats, known: Floats) -> list[Alert]:
-        """Judge closed bins, sorted by slot: mean step and level (transformed), and the step where they are known."""
+    def _advance(
+        self, slot: Indices, bin_: Indices, step: Floats, level: Floats, count: Floats, known: Floats
+    ) -> list[Alert]:
+        """Judge closed bins, sorted by slot: mean step and (transformed) level, and the step where they are known."""
         row = self._state["row"][slot]
-        z = self._shelf.z(row, bin_, step, level)
+        z = self._shelf.z(row, bin_, step, level, count)
         tested = np.isfinite(z)
         if not tested.any():
             return []
@@ -235,7 +237,8 @@ class Bank:
         begins, evident = (was == 0) & (worse > 0), worse > 0
         state["windows"][slot] = np.where(evident, np.where(begins, 0, state["windows"][slot]) + 1, 0)
         state["since"][slot[begins]] = step[begins]
-        state["before"][slot[begins]] = state["level"][slot[begins]]
+        for kept, last in (("before", "level"), ("before_at", "at")):
+            state[kept][slot[begins]] = state[last][slot[begins]]
         state["earlier"][slot], state["level"][slot], state["at"][slot] = state["level"][slot], level, step
         recent = state["recent"][slot]
         state["recent"][slot] = np.concatenate([z[:, None], recent[:, :2]], axis=1)

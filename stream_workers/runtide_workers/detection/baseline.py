@@ -21,7 +21,6 @@ SMOOTH_BINS = 4  # on either side, of the variance
 PRIOR_RUNS = 1.0  # how many degrees of freedom the variance's typical level is worth
 MDE = 0.0005  # spreads below 0.05 % are taken for 0.05 %: smaller differences interest nobody
 WILD_Z = 4.0  # the one run whose median robust z is above this isn't like the others
-LIMIT_MAX = 12.0  # however the baselines differ among themselves
 
 
 class Baseline:
@@ -29,18 +28,28 @@ class Baseline:
 
     `edges` (m + 1,), `curves` and `steps` (members, m) are what is stored; all else follows from them. `curves` are
     transformed values (float32 precision), `steps` the mean step of each member's points in the bin; NaN: none there.
-    `wild`: the members that are left out. `peaks` (members,): the highest statistic of each, tested against all others.
+    `density`: points per step of a usual member; `noise`: the variance of a single point around its bin's level, as a
+    multiple of that between runs; 0 if unknown. `wild`: the members that are left out. `peaks` (members,): the highest
+    statistic of each, tested against all others.
     """
 
     def __init__(
-        self, edges: Floats, binned: Sequence[Bins], goal: Goal, scale: Scale, of: Of, wild: Sequence[int] | None = None
+        self,
+        edges: Floats,
+        binned: Sequence[Bins],
+        goal: Goal,
+        scale: Scale,
+        of: Of,
+        density: float = 0.0,
+        noise: float | None = None,
+        wild: Sequence[int] | None = None,
     ) -> None:
-        """`wild` None: find out. Raises `ValueError` if there is no curve or a word is unknown."""
+        """`noise` and `wild` None: find out. Raises `ValueError` if there is no curve or a word is unknown."""
         if goal not in ("minimize", "maximize") or scale not in ("log", "linear") or of not in ("value", "pace"):
             raise ValueError(f"unknown goal {goal!r}, scale {scale!r} or of {of!r}")
         if not binned:
             raise ValueError("a baseline needs at least one run")
-        self.goal, self.of = goal, of
+        self.goal, self.of, self.density = goal, of, float(density)
         self.scale: Scale = "log" if of == "pace" else scale
         self.edges = np.asarray(edges, dtype=np.float64)
         self.steps = np.array([each.steps for each in binned], dtype=np.float64)
@@ -54,6 +63,7 @@ class Baseline:
         self.mean, present = _means(kept)
         unit = 1.0 if scale == "log" or of == "pace" else float(np.nanmedian(np.abs(self.mean)))
         self.spread = np.sqrt(_variances(kept, self.mean, MDE * unit))
+        self.noise = _noise(binned, self.spread) if noise is None else noise
         self.tested = self._tested(present, self.n)
         self.peaks = self._peaks(rows, MDE * unit)
 
@@ -66,15 +76,25 @@ class Baseline:
         of: Of = "value",
     ) -> Baseline:
         """From [(steps, values), ...]; for of="pace" the values are seconds since the start of the run."""
-        edges = grid.edges_of([np.asarray(steps)[np.isfinite(np.asarray(values, float))] for steps, values in curves])
+        known = [grid.finite(*curve) for curve in curves]
+        edges = grid.edges_of([steps for steps, _ in known])
         if of == "pace":
-            return cls(edges, [grid.bin_paces(edges, *curve) for curve in curves], goal, scale, of)
-        return cls(edges, [grid.bin_means(edges, *curve, scale) for curve in curves], goal, scale, of)
+            return cls(edges, [grid.bin_paces(edges, *curve) for curve in known], goal, scale, of)
+        density = np.median([grid.density(len(steps), np.ptp(steps)) for steps, _ in known if len(steps)])
+        return cls(edges, [grid.bin_means(edges, *curve, scale) for curve in known], goal, scale, of, float(density))
 
     @classmethod
-    def of_bins(cls, edges: ArrayLike, binned: Sequence[Bins], goal: Goal, scale: Scale, of: Of = "value") -> Baseline:
+    def of_bins(
+        cls,
+        edges: ArrayLike,
+        binned: Sequence[Bins],
+        goal: Goal,
+        scale: Scale,
+        of: Of = "value",
+        density: float = 0.0,
+    ) -> Baseline:
         """From curves that are binned already (in ClickHouse), one `Bins` per member."""
-        return cls(np.asarray(edges, dtype=np.float64), binned, goal, scale, of)
+        return cls(np.asarray(edges, dtype=np.float64), binned, goal, scale, of, density)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], of: Of = "value") -> Baseline:
@@ -82,7 +102,8 @@ class Baseline:
         pairs = zip(np.asarray(row["steps"], np.float64), np.asarray(row["curves"], np.float64), strict=True)
         binned = [Bins(steps, values) for steps, values in pairs]
         goal, scale = cast(Goal, row["goal"]), cast(Scale, row["scale"])
-        return cls(np.asarray(row["edges"], np.float64), binned, goal, scale, of, [int(each) for each in row["wild"]])
+        wild = [int(each) for each in row["wild"]]
+        return cls(np.asarray(row["edges"], np.float64), binned, goal, scale, of, row["density"], row["noise"], wild)
 
     def as_row(self) -> dict[str, Any]:
         """What is stored of it, as plain lists. `wild` are indices of members."""
@@ -93,6 +114,8 @@ class Baseline:
             "wild": list(self.wild),
             "goal": self.goal,
             "scale": self.scale,
+            "density": self.density,
+            "noise": self.noise,
             "peaks": self.peaks.tolist(),
         }
 
@@ -108,8 +131,8 @@ class Baseline:
 
     @property
     def threshold(self) -> float:
-        """The statistic above which a run is called worse: LIMIT, or what one of the baselines themselves came to."""
-        return float(np.clip(np.nanmax(self.peaks, initial=cusum.LIMIT), cusum.LIMIT, LIMIT_MAX))
+        """The statistic above which a run is called worse."""
+        return cusum.LIMIT
 
     @property
     def length(self) -> float:
@@ -176,6 +199,14 @@ def _variances(rows: Floats, mean: Floats, floor: float) -> Floats:
     own = freedom.max(axis=-1, keepdims=True, initial=0.0)
     variances: Floats = (own * pooled + PRIOR_RUNS * typical) / (own + PRIOR_RUNS)
     return variances
+
+
+def _noise(binned: Sequence[Bins], spread: Floats) -> float:
+    """The variance of a single point around its bin's level, as a multiple of that between runs; the median bin's."""
+    known = [each.variances for each in binned if each.variances is not None]
+    ratios = np.array(known) / spread**2 if known else np.empty(0)
+    ratios = ratios[np.isfinite(ratios)]
+    return float(np.median(ratios)) if len(ratios) else 0.0
 
 
 def _near(each: Floats) -> Floats:

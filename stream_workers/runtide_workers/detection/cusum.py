@@ -27,7 +27,7 @@ def step(c: Floats, z: Floats) -> Floats:
 
 
 def normal_score(t: Floats, freedom: NDArray[Any]) -> Floats:
-    """The normal quantile that is as improbable as `t` is with that many degrees of freedom, to within 0.02 or so.
+    """The normal quantile that is as improbable as `t` is with that many degrees of freedom, to within 0.05 up to 3.
 
     D. L. Wallace, "Bounds on normal approximations to Student's and the chi-square distributions", Ann. Math. Stat. 30,
     1959.

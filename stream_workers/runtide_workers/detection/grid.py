@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,10 +17,14 @@ TINY = 1e-12  # the logarithm of what isn't positive is that of this
 
 @dataclass(frozen=True, slots=True)
 class Bins:
-    """A curve on a grid of m bins. `steps` and `values` (m,): mean step and mean transformed value; NaN: no point."""
+    """A curve on a grid of m bins. `steps` and `values` (m,): mean step and mean transformed value; NaN: no point.
+
+    `variances` (m,): of the single points around that value; NaN, or None for all, if it isn't known.
+    """
 
     steps: Floats
     values: Floats
+    variances: Floats | None = None
 
 
 def transform(values: ArrayLike, scale: str) -> Floats:
@@ -79,22 +82,22 @@ def edges_of(curves: Sequence[ArrayLike]) -> Floats:
 
 
 def bin_means(edges: Floats, steps: ArrayLike, values: ArrayLike, scale: str) -> Bins:
-    """The mean step and the mean transformed value of the finite points in each bin."""
-    x, y = _finite(steps, values)
+    """Of the finite points in each bin: their mean step, their mean transformed value, its variance."""
+    x, y = finite(steps, values)
     place = np.searchsorted(edges, x, side="right") - 1
     inside = (place >= 0) & (place < len(edges) - 1)
     place, x, y = place[inside], x[inside], transform(y[inside], scale)
-    count = np.bincount(place, minlength=len(edges) - 1).astype(np.float64)
-    count[count == 0] = np.nan
-    return Bins(
-        np.bincount(place, x, minlength=len(edges) - 1) / count,
-        np.bincount(place, y, minlength=len(edges) - 1) / count,
-    )
+    bins = len(edges) - 1
+    count = np.bincount(place, minlength=bins)
+    known = np.where(count > 0, count, np.nan)
+    level: Floats = np.bincount(place, y, minlength=bins) / known
+    squares = np.bincount(place, (y - level[place]) ** 2, minlength=bins)
+    return Bins(np.bincount(place, x, minlength=bins) / known, level, squares / np.where(count > 1, count - 1, np.nan))
 
 
 def bin_paces(edges: Floats, steps: ArrayLike, seconds: ArrayLike) -> Bins:
     """The logarithm of the seconds per step from the first point of each bin to the first point of the next one."""
-    x, t = _finite(steps, seconds)
+    x, t = finite(steps, seconds)
     place = np.searchsorted(edges, x, side="right") - 1
     place = np.maximum.accumulate(place) if len(place) else place  # a late point opens no bin
     opens = np.flatnonzero(np.diff(place, prepend=-1) > 0)
@@ -134,7 +137,13 @@ def centres_of(edges: Floats, steps: Floats) -> Floats:
     return np.where(count > 0, np.where(known, steps, 0.0).sum(axis=0) / np.maximum(count, 1), middles)
 
 
-def _finite(steps: Any, values: Any) -> tuple[Floats, Floats]:
+def density(points: int, steps: float) -> float:
+    """Points per step of a curve of so many `points` on so many `steps`."""
+    return (points - 1) / steps if steps > 0 else 0.0
+
+
+def finite(steps: ArrayLike, values: ArrayLike) -> tuple[Floats, Floats]:
+    """The points whose value is a number. Raises `ValueError` if there aren't as many steps as values."""
     x, y = np.asarray(steps, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if x.shape != y.shape or x.ndim != 1:
         raise ValueError(f"steps {x.shape} and values {y.shape} are not two equally long lists")

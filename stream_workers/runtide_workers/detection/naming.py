@@ -11,7 +11,7 @@ from runtide_workers.detection.alert import Alert
 from runtide_workers.detection.baseline import Baseline
 
 EARLY = 0.3  # of the run: curves cross until then
-FLAT = 0.25  # of what the baselines gained meanwhile, at most: a plateau
+FLAT = 0.25  # of what the baselines gained meanwhile, at most, gained or lost: a plateau
 MOVED = 2.0  # standard deviations that they must have gained, or the run have lost: else the shape says nothing
 LEAVING = 0.25  # of its loss came with the last window: it goes on
 
@@ -43,14 +43,14 @@ def _shape(state: np.void, baseline: Baseline, step: float) -> str:
     if baseline.of == "pace":
         return "throughput"
     known = np.isfinite(baseline.mean) & np.isfinite(baseline.spread)
-    before, now = np.interp([state["since"], step], baseline.centres[known], baseline.mean[known])
+    before, now = np.interp([state["before_at"], step], baseline.centres[known], baseline.mean[known])
     spread = np.interp(step, baseline.centres[known], baseline.spread[known])
     lost = baseline.worse * (state["level"] - state["before"]) / spread
     gained = baseline.worse * (before - now) / spread
     last = baseline.worse * (state["level"] - state["earlier"]) / spread
     if lost > MOVED and last > LEAVING * lost:
         return "divergence"
-    if gained > MOVED and -lost < FLAT * gained:
+    if gained > MOVED and abs(lost) < FLAT * gained:
         return "plateau"
     return "regression"
 

@@ -11,6 +11,8 @@ from runtide_workers.detection.grid import BINS, Floats
 
 Indices = NDArray[np.int64]
 
+FEWER = 2.0  # times fewer points than usual in a bin are nothing unusual
+
 ROW = np.dtype(
     [
         ("edges", np.float64, BINS + 2),  # the bin behind the end has no upper edge; padded with infinity
@@ -18,6 +20,8 @@ ROW = np.dtype(
         ("mean", np.float64, BINS),
         ("spread", np.float64, BINS),  # of one new run around the mean; < 0 if less is worse; NaN: not tested there
         ("freedom", np.float64),  # with which the spread is known
+        ("density", np.float64),  # points per step
+        ("noise", np.float64),  # variance of one point around its bin's level, over `spread` squared
         ("bins", np.int64),
         ("length", np.float64),
         ("log", np.bool_),
@@ -84,14 +88,20 @@ class Shelf:
         found: Indices = np.minimum(low - 1, self.rows["bins"][row])
         return found
 
-    def z(self, row: Indices, bin_: Indices, step: Floats, level: Floats) -> Floats:
-        """How much worse than the mean `level` at `step`, in that bin, is, as a normal score; NaN where not tested."""
-        centres, mean = self.rows["centres"], self.rows["mean"]
+    def z(self, row: Indices, bin_: Indices, step: Floats, level: Floats, count: Floats) -> Floats:
+        """How much worse than the mean `level` at `step`, in that bin, is, as a normal score; NaN where not tested.
+
+        It is the mean of `count` points; if they are fewer than usual there, it is noisier than the baselines' levels.
+        """
+        centres, mean, edges = self.rows["centres"], self.rows["mean"], self.rows["edges"]
         left = np.clip(bin_ - (step < centres[row, bin_]), 0, BINS - 2)
         begin, span = centres[row, left], centres[row, left + 1] - centres[row, left]
         part = np.clip((step - begin) / np.where(span > 0, span, 1.0), 0.0, 1.0)
         expected = mean[row, left] * (1 - part) + mean[row, left + 1] * part
-        return normal_score((level - expected) / self.rows["spread"][row, bin_], self.rows["freedom"][row])
+        usual = self.rows["density"][row] * (edges[row, bin_ + 1] - edges[row, bin_])
+        excess = self.rows["noise"][row] * np.maximum(1 / count - FEWER / np.maximum(usual, FEWER), 0.0)
+        t = (level - expected) / (self.rows["spread"][row, bin_] * np.sqrt(1 + excess))
+        return normal_score(t, self.rows["freedom"][row])
 
 
 def _row(baseline: Baseline) -> NDArray[np.void]:
@@ -110,4 +120,6 @@ def _row(baseline: Baseline) -> NDArray[np.void]:
     row["bins"], row["length"] = bins, baseline.length
     row["log"], row["pace"] = baseline.scale == "log" and baseline.of == "value", baseline.of == "pace"
     row["pointwise"] = baseline.pointwise
+    row["density"] = baseline.density
+    row["noise"] = 0.0 if baseline.pointwise else baseline.noise * baseline.n / (baseline.n + 1)
     return row

@@ -24,6 +24,8 @@ CREATE TABLE IF NOT EXISTS baselines (
     edges Array(Float64),                    -- of the bins along the step, one more than there are bins
     curves Array(Array(Float32)),            -- a row per member, a value per bin, transformed by `scale`; NaN: none there
     steps Array(Array(Float64)),             -- likewise: the mean step of the member's points in the bin
+    density Float64,                         -- points per step of a usual member; 0: unknown
+    noise Float64,                           -- variance of a single point in its bin, over that between runs; 0: unknown
     peaks Array(Float32),                    -- the highest statistic of each member, tested against all others
     gap_s Float64,                           -- the longest silence of any member between two points
     made_at DateTime64(3, 'UTC')
