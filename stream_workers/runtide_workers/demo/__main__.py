@@ -58,6 +58,7 @@ def run(at_once: int, seed: int) -> int:
     print(f"  runtide runs --project {PROJECT}")
     print(f"  runtide show {PROJECT}/{compared[0].run_id}")
     print(f"  runtide alerts --project {PROJECT} --severity page")
+    print(f"  runtide verdict {PROJECT}/{bad.run_id}")
     print(f"  runtide baseline show {PROJECT}/{bad.run_id}")
     print(f'  runtide sql "{QUERY}"')
     print("\n  The stack stays up; `runtide down` (or `make demo-down`) ends it.")

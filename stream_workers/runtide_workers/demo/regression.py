@@ -41,7 +41,7 @@ def play(seed: int, stamp: str, folder: Path) -> tuple[Trainee, bool]:
     client = Client()
 
     heading(5, f"One training, night after night: {NIGHTS} seeds side by side stand for {NIGHTS} nights")
-    print(f"  seeds {seed} to {seed + NIGHTS - 1}; each waits for its data loader most of the time")
+    print(f"  seeds {seed} to {seed + NIGHTS - 1}; most of the time each waits for its data loader, here a sleep")
     with progress() as watch:
         train(history, len(history), watch, os.environ)
     is_ready = not surprises(history) and wait_until_judged(client, history)
@@ -123,7 +123,9 @@ class Lookout:
 
     def _tell(self, trainee: Trainee, found: Caught) -> None:
         alert, steps = found.alert, trainee.training.steps
-        when = f"at {(found.step + 1) / steps:.0%} of the training" if found.is_training else "after the training"
+        when = (
+            f"at {100 * (found.step + 1) / steps:.0f} % of the training" if found.is_training else "after the training"
+        )
         if found.delay_s is not None:
             when += f", {found.delay_s:.1f} s after step {alert['step']} of {steps}, which decided it"
         print(f"\n  ALERT {when}")
