@@ -95,14 +95,15 @@ def hook() -> Iterator[Webhook]:
 
 def test_an_alert_is_told_once(site: Site, hook: Webhook) -> None:
     alert = site.alert()
-    site.notifier(hook.url)
+    first = site.notifier(hook.url)
     [words] = hook.wait_for(1)
     assert words["title"] == "[page] gpt: loss is 12 % worse" and words["type"] == "failure"
     assert f"alert {alert}" in words["message"] and "since step 5" in words["message"]
     assert f"http://127.0.0.1:17702/alerts?project=llm&alert={alert}" in words["message"]
     site.wait_delivered({alert: ("sent", 1)})
+    assert first.stop(10.0)
     site.alert(id=alert, version=now_ms() + 1, text="seen again by another worker")
-    site.notifier(hook.url)  # another worker, or the same one started again
+    site.notifier(hook.url)  # the worker that has the partition now, or the same one started again
     other = site.alert()
     site.wait_delivered({alert: ("sent", 1), other: ("sent", 1)})
     assert [alert in each["message"] for each in hook.bodies] == [True, False]
