@@ -15,12 +15,13 @@ import pytest
 
 from runtide_storage import Client
 from tests.fixtures.alert_replay import as_batches
-from tests.fixtures.families import T0_NS, Training, family, interleaved
+from tests.fixtures.families import Training, family, interleaved
 from tests.fixtures.storage import Engine
 
 RUNS = 200
 STEPS = 240
 KILLS = 30
+START_NS = time.time_ns() - 30 * 10**9  # nobody is told of runs that ended long ago
 ALERTS = """
 SELECT run_id, metric, kind, severity, state, step, JSONExtractFloat(detail, 'statistic') AS statistic
 FROM v_alerts ORDER BY run_id, metric, kind
@@ -35,7 +36,7 @@ def trainings() -> list[Training]:
         {"worse": 1.3, "until": 0.5},
     ]  # fmt: skip
     return [
-        Training(f"r{i:03d}", seed=i, start_ns=T0_NS, steps=STEPS, **(kinds[i // 3 % len(kinds)] if i % 3 == 0 else {}))
+        Training(f"r{i:03d}", seed=i, start_ns=START_NS, steps=STEPS, **(kinds[i // 3 % len(kinds)] if i % 3 == 0 else {}))
         for i in range(RUNS)
     ]
 

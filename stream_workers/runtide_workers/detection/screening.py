@@ -1,7 +1,8 @@
 """Curves without a baseline: what can be seen of spikes and divergence in the curve alone. Shown, never paged.
 
-Points are taken in blocks of 8 and, later, up to 64. A spike is further than 15 mean point-to-point differences from
-the smoothed level; divergence is a smoothed level that is 6 of them worse than it was at its best.
+Points are taken in blocks of one and, later, of a sixteenth of what came before, up to 64. A spike is further than 15
+mean point-to-point differences from the smoothed level; divergence is a smoothed level that is 8 of them worse than it
+was at its best.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from runtide_workers.detection.grid import Floats
 
 Indices = NDArray[np.int64]
 
-BLOCK, BLOCK_MAX = 8, 64  # points
+GROWTH, BLOCK_MAX = 16, 64  # a block is a GROWTH-th of the curve so far, in points
+SETTLED = 8  # points: nothing is said before
 SPIKE = 15.0  # times the mean difference between neighbouring points
-DIVERGED = 6.0
+DIVERGED = 8.0  # likewise
 SMOOTHING = 0.3  # of a new block in level and noise
 NOISE_STEP = 2.0  # by which factor one block may raise the noise at most
 
@@ -42,7 +44,7 @@ STATE = np.dtype(
 
 # Where blocks end, in points since the start, as long as they grow.
 _GROWING = [0]
-while (_size := max(BLOCK, _GROWING[-1] // 8)) < BLOCK_MAX:
+while (_size := max(1, _GROWING[-1] // GROWTH)) < BLOCK_MAX:
     _GROWING.append(_GROWING[-1] + _size)
 ENDS = np.array(_GROWING)
 
