@@ -1,7 +1,7 @@
 """How long from `log()` of the point that decides until the alert is a row in ClickHouse, and until a webhook is told?
 
-Other trainers keep the path busy at a steady rate meanwhile. Each probe is a real training process that logs a
-family's loss through the SDK, and then one run after the other that gets worse half-way, which detection has to find. The
+Other trainers keep the path busy at a steady rate meanwhile. Each probe is a real training process that logs a family's
+loss through the SDK, and then one run after the other that gets worse half-way, which detection has to find. The
 deciding point is the one at the alert's own step; its clock is taken right before `log()`. Rows are looked for every
 20 ms, which is part of the figure; webhooks are answered by a real HTTP server.
 """

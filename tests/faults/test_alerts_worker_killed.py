@@ -36,7 +36,7 @@ def trainings() -> list[Training]:
         {"worse": 1.3, "until": 0.5},
     ]  # fmt: skip
     return [
-        Training(f"r{i:03d}", seed=i, start_ns=START_NS, steps=STEPS, **(kinds[i // 3 % len(kinds)] if i % 3 == 0 else {}))
+        Training(f"r{i:03d}", i, start_ns=START_NS, steps=STEPS, **({} if i % 3 else kinds[i // 3 % len(kinds)]))
         for i in range(RUNS)
     ]
 

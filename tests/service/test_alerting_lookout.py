@@ -12,7 +12,7 @@ from runtide_workers.alerting import lookout as lookout_module
 from runtide_workers.alerting.config import AlertSettings, ProjectSettings, RuleSettings
 from tests.fixtures.families import T0_NS, Training, family
 from tests.fixtures.lookouts import Watch
-from tests.fixtures.messages import head, message
+from tests.fixtures.messages import Message, head, message
 from tests.fixtures.storage import Engine
 
 
@@ -32,6 +32,10 @@ def watch(database: Engine) -> Watch:
 
 def live(name: str, seed: int, **changes: Any) -> Training:
     return replace(Training(name, seed, start_ns=T0_NS), **changes)
+
+
+def started_at(made: Message, start_ns: int) -> Message:
+    return head(made, lambda header: {**header, "start": start_ns})
 
 
 def test_a_family_and_its_black_sheep(watch: Watch) -> None:
@@ -126,7 +130,7 @@ def test_a_relaunched_run_is_judged_by_what_counts(watch: Watch) -> None:
     second = live("again", 3)
     lines = [line for line in second.lines() if line.get("s", 120) >= 120]
     made = message("test", "again", "w-second", 0, lines)
-    watch.store([head(made, lambda header: {**header, "start": T0_NS + 10**12})])
+    watch.store([started_at(made, T0_NS + 10**12)])
     watch.settle()
     assert watch.verdicts()["again"] == "same"
     assert not watch.alerts(run_id="again", severity="page", state="open")
@@ -263,7 +267,7 @@ def test_an_idle_gpu_is_a_regression_too(database: Engine) -> None:
         lines = [line | {"m": {**line["m"], gpu: busy + (i + line["s"]) % 3}} if "m" in line else line
                  for line in training.lines()]  # fmt: skip
         made = message("test", training.run_id, f"w-{training.run_id}", 0, lines)
-        watch.store([head(made, lambda header, start=training.start_ns: {**header, "start": start})])
+        watch.store([started_at(made, training.start_ns)])
         watch.settle()
     found = {(row["metric"], row["severity"]) for row in watch.alerts(run_id="idle")}
     assert (gpu, "warn") in found and all(metric == gpu for metric, _ in found)

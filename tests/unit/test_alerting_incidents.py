@@ -9,7 +9,7 @@ import pytest
 from runtide_storage.cohorts import Facts
 from runtide_workers.alerting.baselines import Cohort
 from runtide_workers.alerting.followed import PACE, VALUE, Followed, Series
-from runtide_workers.alerting.incidents import Board, Surroundings, Told, describe, link_to, metrics_for_page
+from runtide_workers.alerting.incidents import Board, Surroundings, Told, describe, metrics_for_page
 from runtide_workers.alerting.plans import Plan
 from runtide_workers.detection import Alert
 
@@ -158,7 +158,15 @@ def test_rules_page_each_for_itself() -> None:
 def test_the_row_explains_itself() -> None:
     run = followed()
     run.plan.cohort.used = {"val/loss": (7, 9)}
-    detail: dict[str, Any] = {"value": 1.2, "baseline": 1.0, "spread": 0.01, "n": 2, "windows": 3, "since": 4.0, "z": float("nan")}
+    detail: dict[str, Any] = {
+        "value": 1.2,
+        "baseline": 1.0,
+        "spread": 0.01,
+        "n": 2,
+        "windows": 3,
+        "since": 4.0,
+        "z": float("nan"),
+    }
     series, alert = alarm("val/loss", **detail)
     [row] = judged([(series, alert)], run, changes={"commit": ["aaaa", "bbbb"], "config": {"lr": [0.1, 1.0]}}).take()
     assert row["title"] == "val/loss of r1 is 10.0% worse than its baselines"
@@ -167,10 +175,6 @@ def test_the_row_explains_itself() -> None:
     told_detail = orjson.loads(row["detail"])
     assert told_detail["members"] == ["r7", "r9"] and told_detail["nearest"] == "r9" and told_detail["z"] == "NaN"
     assert told_detail["link"] == "http://d/compare?project=p&runs=r1,r7,r9&metrics=val%2Floss"
-
-
-def test_no_pages_no_link() -> None:
-    assert link_to("", "p", "r", [], "loss") == ""
 
 
 def test_how_many_metrics_make_a_page() -> None:

@@ -8,7 +8,7 @@ cause: runs that changed the same way share one. Whatever the order in which ala
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -18,12 +18,12 @@ import xxhash
 
 from runtide_workers.alerting import explain
 from runtide_workers.alerting.followed import PACE, Followed, Series
+from runtide_workers.alerting.message import compare_link
 from runtide_workers.detection import Alert
 
 COMPARED = frozenset(("regression", "plateau", "divergence", "final_regression", "throughput"))  # with a baseline
 ALARM_RATE = 0.01  # of a healthy run's metric, by itself
 CHANCE_MAX = 0.005  # that so many metrics of a healthy run alarm
-MEMBERS_LINKED_MAX = 8  # beside the run on the page that a link leads to
 
 Row = dict[str, Any]
 
@@ -197,19 +197,9 @@ def describe(
     detail = alert.detail | {
         "grade": alert.severity, "primary": row["metric"] == plan.primary, "members": members, "nearest": other,
         "changes": changed, "cause": explain.cause(changed), "attempt": followed.attempt,
-        "link": link_to(around.link, facts.project, facts.run_id, members, row["metric"]),
+        "link": compare_link(around.link, facts.project, facts.run_id, members, row["metric"]),
     }  # fmt: skip
     row["detail"] = orjson.dumps(_plain(detail), option=orjson.OPT_SERIALIZE_NUMPY).decode()
-
-
-def link_to(base: str, project: str, run_id: str, members: Sequence[str], metric: str) -> str:
-    """The page that shows the run among its baselines; "" without pages. Ids hold nothing that needs quoting."""
-    if not base:
-        return ""
-    from urllib.parse import quote
-
-    runs = ",".join([run_id, *members[-MEMBERS_LINKED_MAX:]])
-    return f"{base}/compare?project={project}&runs={runs}&metrics={quote(metric, safe='')}"
 
 
 def _plain(value: Any) -> Any:
