@@ -31,7 +31,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@
 
-demo: $(READY)  ## start the stack, train real models, compare them
+demo: $(READY)  ## start the stack, train real models, compare them, catch one that goes wrong
 	@$(BIN)/runtide demo
 
 demo-down: $(READY)  ## stop the stack that `make demo` left running

@@ -32,7 +32,7 @@ COMMANDS = {
     "down": ("stop the local stack", "embedded"),
     "status": ("what runs, and how far behind it is", ""),
     "doctor": ("check this machine, and say what to mend", ""),
-    "demo": ("train real models on the local stack and compare them", "demo"),
+    "demo": ("train real models on the local stack, compare them, catch one that goes wrong", "demo"),
     "runs": ("list runs", "server"),
     "show": ("everything about one run", "server"),
     "sql": ("ask ClickHouse in SQL, read-only", "server"),
