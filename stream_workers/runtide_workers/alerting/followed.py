@@ -140,7 +140,7 @@ class Roster:
             metric = names.get(key, "")
             slots[key] = IGNORED
             if metric and (metric in followed.plan.goals or not metric.startswith("system/")):
-                slots[key] = self.bank.add(cohort.values.get(metric), threshold)
+                slots[key] = self.bank.add(cohort.values.get(metric), threshold, followed.plan.goals.get(metric))
                 self.series[slots[key]] = Series(run, metric, VALUE)
             if metric and metric == cohort.pace_of and cohort.pace is not None:
                 followed.pace_key = key

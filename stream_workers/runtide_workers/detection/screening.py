@@ -1,6 +1,6 @@
 """Curves without a baseline: what can be seen of spikes and divergence in the curve alone. Shown, never paged.
 
-Points are taken in blocks of one and, later, of a sixteenth of what came before, up to 64. A spike is further than 15
+Points are taken in blocks of one and, later, of a sixteenth of what came before, up to 64. A spike is further than 20
 mean point-to-point differences from the smoothed level; divergence is a smoothed level that is 8 of them worse than it
 was at its best.
 """
@@ -18,24 +18,30 @@ Indices = NDArray[np.int64]
 
 GROWTH, BLOCK_MAX = 16, 64  # a block is a GROWTH-th of the curve so far, in points
 SETTLED = 8  # points: nothing is said before
-SPIKE = 15.0  # times the mean difference between neighbouring points
+SPIKE = 20.0  # times the mean difference between neighbouring points
 DIVERGED = 8.0  # likewise
 SMOOTHING = 0.3  # of a new block in level and noise
 NOISE_STEP = 2.0  # by which factor one block may raise the noise at most
 
-STATE = np.dtype(
+# The open block of a curve, or one that has ended.
+BLOCK = np.dtype(
     [
-        ("goal", np.float64),  # 1: less is better; -1: more is; 0: nobody knows
-        ("points", np.int64),  # taken so far, of which in the open block
         ("total", np.float64),
-        ("jumps", np.float64),  # sum of |differences|
-        ("last", np.float64),
+        ("jumps", np.float64),  # sum of the differences between neighbouring points, without sign
         ("high", np.float64),
         ("high_at", np.float64),
         ("low", np.float64),
         ("low_at", np.float64),
+    ]
+)
+STATE = np.dtype(
+    [
+        ("goal", np.float64),  # 1: less is better; -1: more is; 0: nobody knows
+        ("points", np.int64),  # taken so far
+        ("last", np.float64),
+        ("open", BLOCK),
         ("level", np.float64),
-        ("noise", np.float64),
+        ("noise", np.float64),  # mean difference between neighbouring points; 0: no block has ended
         ("best", np.float64),
         ("told_spike", np.bool_),
         ("told_divergence", np.bool_),
@@ -43,14 +49,15 @@ STATE = np.dtype(
 )
 
 # Where blocks end, in points since the start, as long as they grow.
-_GROWING = [0]
-while (_size := max(1, _GROWING[-1] // GROWTH)) < BLOCK_MAX:
-    _GROWING.append(_GROWING[-1] + _size)
-ENDS = np.array(_GROWING)
+_growing = [0]
+while (_size := max(1, _growing[-1] // GROWTH)) < BLOCK_MAX:
+    _growing.append(_growing[-1] + _size)
+ENDS = np.array(_growing)
+SIZES = np.append(np.diff(ENDS), BLOCK_MAX)
 
 
 def block_of(number: Indices) -> Indices:
-    """The block that the `number`-th point (from 0) of a curve is in."""
+    """The block that the `number`-th point (from 0) of a curve is in; -1 for what comes before the first."""
     early = np.searchsorted(ENDS, number, side="right") - 1
     return np.where(number < ENDS[-1], early, len(ENDS) - 1 + (number - ENDS[-1]) // BLOCK_MAX)
 
@@ -66,9 +73,11 @@ class Screening:
         return self._state.nbytes
 
     def grow(self, more: int) -> None:
+        """Room for so many more slots."""
         self._state = np.concatenate([self._state, np.zeros(more, dtype=STATE)])
 
     def start(self, slot: int, goal: Goal | None) -> None:
+        """Watch another curve in `slot`."""
         self._state[slot] = np.zeros((), dtype=STATE)
         self._state["goal"][slot] = {"minimize": 1.0, "maximize": -1.0, None: 0.0}[goal]
 
@@ -78,104 +87,87 @@ class Screening:
         order = np.argsort(slot, kind="stable")
         slot, at, value = slot[order], at[order], value[order]
         new = np.append(True, np.diff(slot) != 0)
-        head = np.flatnonzero(new)[np.cumsum(new) - 1]
-        number = state["points"][slot] + np.arange(len(slot)) - head
+        number = state["points"][slot] + _nth(new)
         jump = np.abs(np.diff(value, prepend=value[:1]))
         jump[new] = np.where(number[new] > 0, np.abs(value[new] - state["last"][slot[new]]), 0.0)
+
         block = block_of(number)
         starts = new.copy()
         starts[1:] |= np.diff(block) != 0
         first = np.flatnonzero(starts)
-        group = np.cumsum(starts) - 1
         last = np.append(first[1:], len(slot)) - 1
-        opens, slots, begins = new[first], slot[first], block_of(number[first] - 1) != block[first]
-        begins |= number[first] == 0
-        goes_on = ~begins  # the block was open before this batch
-        total = _sums(group, value, np.where(goes_on, state["total"][slots], 0.0))
-        jumps = _sums(group, jump, np.where(goes_on, state["jumps"][slots], 0.0))
-        high, high_at = _extreme(group, first, value, at, 1.0, goes_on, state["high"][slots], state["high_at"][slots])
-        low, low_at = _extreme(group, first, value, at, -1.0, goes_on, state["low"][slots], state["low_at"][slots])
+        slots, opens = slot[first], new[first]
+        goes_on = block_of(number[first] - 1) == block[first]  # it began in an earlier batch
+        blocks = _blocks(first, at, value, jump, state["open"][slots], goes_on)
         ended = block_of(number[last] + 1) != block[last]
-        size = _sizes(block[last])
+
         alerts: list[Alert] = []
-        nth = np.arange(len(slots)) - np.maximum.accumulate(np.where(opens, np.arange(len(slots)), 0))
+        nth = _nth(opens)
         order = np.argsort(nth, kind="stable")
         order = order[ended[order]]
-        for part in np.split(order, np.cumsum(np.bincount(nth[order]))[:-1]):
+        for part in np.split(order, np.cumsum(np.bincount(nth[order]))[:-1]):  # the k-th ended block of each slot
             if len(part):
-                mean, rough = total[part] / size[part], jumps[part] / size[part]
-                extremes = high[part], high_at[part], low[part], low_at[part]
-                alerts += self._close(slots[part], at[last[part]], mean, rough, *extremes)
-        tail = np.append(opens[1:], True)
-        known = slots[tail]
-        state["points"][known] = number[last[tail]] + 1
-        state["last"][known] = value[last[tail]]
-        for name, found in (("total", total), ("jumps", jumps), ("high", high), ("high_at", high_at), ("low", low),
-                            ("low_at", low_at)):  # fmt: skip
-            state[name][known] = found[tail]
+                size = SIZES[np.minimum(block[last[part]], len(SIZES) - 1)]
+                alerts += self._close(slots[part], at[last[part]], number[last[part]], size, blocks[part])
+        newest = np.append(opens[1:], True)
+        slots, last = slots[newest], last[newest]
+        state["points"][slots], state["last"][slots] = number[last] + 1, value[last]
+        state["open"][slots] = blocks[newest]
         return alerts
 
-    def _close(
-        self,
-        slot: Indices,
-        at: Floats,
-        mean: Floats,
-        rough: Floats,
-        high: Floats,
-        high_at: Floats,
-        low: Floats,
-        low_at: Floats,
-    ) -> list[Alert]:
+    def _close(self, slot: Indices, at: Floats, number: Indices, size: Indices, block: NDArray[np.void]) -> list[Alert]:
         """Judge one ended block of each of these slots by the level and noise before it, and take it into them."""
         state = self._state
         level, noise, goal = state["level"][slot], state["noise"][slot], state["goal"][slot]
-        begun = noise > 0
-        up = high - level >= level - low
-        extreme, extreme_at = np.where(up, high, low), np.where(up, high_at, low_at)
-        spike = begun & (np.abs(extreme - level) > SPIKE * noise) & ~state["told_spike"][slot]
-        bound = np.where(begun, NOISE_STEP * noise, np.inf)
-        rough = np.minimum(rough, bound)
-        moved = np.where(begun, np.clip(mean - level, -SPIKE * noise, SPIKE * noise), 0.0)
+        mean, rough = block["total"] / size, block["jumps"] / size
+        begun, settled = noise > 0, (noise > 0) & (number >= SETTLED)
+        up = block["high"] - level >= level - block["low"]
+        extreme = np.where(up, block["high"], block["low"])
+        extreme_at = np.where(up, block["high_at"], block["low_at"])
+        spike = settled & (np.abs(extreme - level) > SPIKE * noise) & ~state["told_spike"][slot]
+
+        moved = np.clip(mean - level, -SPIKE * noise, SPIKE * noise)
         level = np.where(begun, level + SMOOTHING * moved, mean)
-        noise = np.where(begun, noise + SMOOTHING * (rough - noise), rough)
+        noise = np.where(begun, noise + SMOOTHING * (np.minimum(rough, NOISE_STEP * noise) - noise), rough)
         best = np.where(begun, np.minimum(state["best"][slot], goal * level), goal * level)
-        diverged = begun & (goal * level > best + DIVERGED * noise) & (goal != 0) & ~state["told_divergence"][slot]
+        diverged = settled & (goal * level > best + DIVERGED * noise) & ~state["told_divergence"][slot] & (goal != 0)
         state["level"][slot], state["noise"][slot], state["best"][slot] = level, noise, best
         state["told_spike"][slot[spike]] = True
         state["told_divergence"][slot[diverged]] = True
-        alerts = []
+
+        alerts: list[Alert] = []
         for index in np.flatnonzero(spike).tolist():
             detail = {"value": float(extreme[index]), "level": float(level[index]), "noise": float(noise[index])}
             alerts.append(Alert("spike", "info", int(extreme_at[index]), detail, int(slot[index])))
         for index in np.flatnonzero(diverged).tolist():
-            detail = {
-                "value": float(level[index]),
-                "best": float(goal[index] * best[index]),
-                "noise": float(noise[index]),
-            }
+            reached = float(goal[index] * best[index])
+            detail = {"value": float(level[index]), "best": reached, "noise": float(noise[index])}
             alerts.append(Alert("divergence", "warn", int(at[index]), detail, int(slot[index])))
         return alerts
 
 
-def _sizes(block: Indices) -> Indices:
-    growing = np.append(np.diff(ENDS), BLOCK_MAX)
-    return growing[np.minimum(block, len(growing) - 1)]
+def _nth(new: NDArray[np.bool_]) -> Indices:
+    """The place of each element in its group, from 0; `new` marks where groups begin."""
+    place = np.arange(len(new))
+    return place - np.maximum.accumulate(np.where(new, place, 0))
 
 
-def _sums(group: Indices, value: Floats, begin: Floats) -> Floats:
-    """The sum of each group, added in order to `begin`: the same, to the last bit, however the points were batched."""
-    both: Floats = np.concatenate([begin, value])
-    return np.bincount(np.concatenate([np.arange(len(begin)), group]), both).astype(np.float64, copy=False)
-
-
-def _extreme(
-    group: Indices, first: Indices, value: Floats, at: Floats, sign: float, goes_on: NDArray[np.bool_], known: Floats,
-    known_at: Floats,
-) -> tuple[Floats, Floats]:  # fmt: skip
-    """The highest (`sign` -1: the lowest) value of each group, what is known of it included, and its first step."""
-    signed = sign * value
-    top = np.maximum.reduceat(signed, first)
-    where = np.flatnonzero(signed == top[group])
-    where = where[np.append(True, np.diff(group[where]) != 0)]
-    keep = goes_on & (sign * known >= top)
-    return np.where(keep, known, sign * top), np.where(keep, known_at, at[where])
+def _blocks(
+    first: Indices, at: Floats, value: Floats, jump: Floats, known: NDArray[np.void], goes_on: NDArray[np.bool_]
+) -> NDArray[np.void]:
+    """The blocks whose points begin at `first`, together with what was `known` of those that go on."""
+    blocks = np.zeros(len(first), dtype=BLOCK)
+    group = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(value))))
+    for name, each in (("total", value), ("jumps", jump)):
+        # What is known comes first, and bincount adds in order: so the sums are the same for any batching, to the bit.
+        added = np.concatenate([np.where(goes_on, known[name], 0.0), each])
+        blocks[name] = np.bincount(np.concatenate([np.arange(len(first)), group]), added)
+    for name, sign in (("high", 1.0), ("low", -1.0)):
+        signed = sign * value
+        top = np.maximum.reduceat(signed, first)
+        (where,) = np.nonzero(signed == top[group])
+        where = where[np.append(True, np.diff(group[where]) != 0)]
+        kept = goes_on & (sign * known[name] >= top)
+        blocks[name] = np.where(kept, known[name], sign * top)
+        blocks[f"{name}_at"] = np.where(kept, known[f"{name}_at"], at[where])
+    return blocks
