@@ -186,6 +186,14 @@ class Cohorts:
         ids = integers(runs)
         return {row["run"]: row["n"] for row in self._rows("counts", runs=ids)} if ids else {}
 
+    def last_lines(self, runs: Iterable[int]) -> dict[int, dict[int, int]]:
+        """run -> writer -> the highest seq of its points."""
+        ids = integers(runs)
+        found: dict[int, dict[int, int]] = {}
+        for row in self._rows("last_lines", runs=ids) if ids else ():
+            found.setdefault(row["run"], {})[row["writer"]] = row["last"]
+        return found
+
     def metric_names(self, runs: Iterable[int]) -> dict[int, str]:
         """key -> name, of all metrics of these runs."""
         ids = integers(runs)

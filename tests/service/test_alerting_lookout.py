@@ -271,3 +271,14 @@ def test_an_idle_gpu_is_a_regression_too(database: Engine) -> None:
         watch.settle()
     found = {(row["metric"], row["severity"]) for row in watch.alerts(run_id="idle")}
     assert (gpu, "warn") in found and all(metric == gpu for metric, _ in found)
+
+
+def test_a_long_run_is_read_metric_by_metric(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookout_module, "CATCH_UP_POINTS_MAX", 100)
+    watch.store(list(live("bad", 3, worse=1.3, onset=0.2).messages(ends=False))[:6], is_seen=False)
+    watch.lookout.adopt(lambda run_id: True)
+    watch.settle()
+    assert watch.alerts(run_id="bad", severity="page", metric="val/loss")
+    watch.store(list(live("bad", 3, worse=1.3, onset=0.2).messages())[6:])
+    watch.settle()
+    assert watch.verdicts()["bad"] == "worse"

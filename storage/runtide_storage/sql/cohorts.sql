@@ -93,6 +93,9 @@ SELECT id AS key, name FROM metrics FINAL WHERE id IN (SELECT key FROM points WH
 -- counts --
 SELECT run, count() AS n FROM points WHERE run IN ({runs}) GROUP BY run
 
+-- last_lines --
+SELECT run, writer, max(seq) AS last FROM points WHERE run IN ({runs}) GROUP BY run, writer
+
 -- alerts --
 SELECT id, run, toUnixTimestamp64Milli(ts) AS ts, toString(kind) AS kind, toString(severity) AS severity, title, text, metric,
     step, toString(state) AS state, detail, incident, quiet

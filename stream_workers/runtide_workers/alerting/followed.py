@@ -175,4 +175,10 @@ class Feed:
             slots, steps, values = (np.concatenate(part) for part in zip(*self._parts, strict=True))
             found = roster.bank.update(slots, steps, values)
             self.alerts += [(roster.series[alert.slot], alert) for alert in found]
-        return sorted(self.alerts, key=lambda each: (each[0].run, each[1].step, each[1].kind == "recovered"))
+        return sorted(self.alerts, key=in_order)
+
+
+def in_order(found: tuple[Series, Alert]) -> tuple[int, int, bool, str]:
+    """By run, step by step: whatever was read first."""
+    series, alert = found
+    return series.run, alert.step, alert.kind == "recovered", series.metric

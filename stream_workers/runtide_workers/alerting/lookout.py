@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from runtide_storage.cohorts import Cohorts, Facts
 from runtide_workers.alerting import explain
 from runtide_workers.alerting.baselines import Table
 from runtide_workers.alerting.config import AlertSettings
-from runtide_workers.alerting.followed import Feed, Followed, Points, Roster, Series
+from runtide_workers.alerting.followed import Feed, Followed, Points, Roster, Series, in_order
 from runtide_workers.alerting.incidents import Board, Surroundings, Told, describe
 from runtide_workers.alerting.judging import judge
 from runtide_workers.alerting.plans import Plan, Planner
@@ -34,7 +33,7 @@ CHORES_PERIOD_S = 5.0
 UNKNOWN_S = 60.0  # a run that storage still knows nothing of is none
 IDLE_S = 3600.0  # a run without points is left; its next point makes it followed again
 ATTACHED_MAX = 100  # runs at a time
-CATCH_UP_POINTS_MAX = 20_000_000  # of a run; of a longer one only what has a baseline is read
+CATCH_UP_POINTS_MAX = 4_000_000  # at a time, about 400 MB; of a longer run only what has a baseline is read
 HISTORY_S = 3600  # of a run that ended longer ago nobody is told; one that nobody ever followed is only judged
 HISTORY_PERIOD_S = 0.25  # for such runs, at a time: those that go on come first
 ADOPTED_MAX = 5_000
@@ -127,6 +126,8 @@ class Lookout:
             self._roster.feed(followed, Points(*columns), decoded.metrics, feed)
         self._findings += feed.into(self._roster)
         for event in decoded.events:
+            if event.kind == "heartbeat":
+                continue
             run_id = event.envelope.run
             if event.kind in ("finish", "end"):
                 self._ended.add(run_id)
@@ -193,20 +194,13 @@ class Lookout:
         names = self._cohorts.metric_names(plans)
         counts = self._cohorts.counts(plans)
         for group in _by_size(plans.values(), counts):
-            is_long = counts.get(group[0].facts.run, 0) > CATCH_UP_POINTS_MAX
-            table = self._cohorts.points(
-                [plan.facts.run for plan in group], _compared(group, names) if is_long else None
-            )
-            feed = Feed()
+            self._findings += self._catch_up(group, names, counts)
             for plan in group:
-                run = self.at_work = plan.facts.run
-                self._begin(plan, table, names, feed)
+                run = plan.facts.run
                 self._boards[run] = Board(boards[run])
                 del self._pending[run]
                 if plan.facts.state != "running":
                     self._ended.add(run)
-            self.at_work = None
-            self._findings += feed.into(self._roster)
         self._judge_findings()
         for run in plans:
             if self._roster.runs[run].attempt > 1:
@@ -214,18 +208,48 @@ class Lookout:
                 self._unsaid += self._boards[run].take()
         self._say()
 
-    def _begin(self, plan: Plan, table: pa.Table, names: Mapping[int, str], feed: Feed) -> None:
-        columns = {name: table[name].to_numpy() for name in table.column_names}
-        own = np.flatnonzero(columns["run"] == np.uint64(plan.facts.run))
+    def _catch_up(
+        self, group: Sequence[Plan], names: Mapping[int, str], counts: Mapping[int, int]
+    ) -> list[tuple[Series, Alert]]:
+        """Follow these runs, and feed what is stored of them. All of it, or nothing if storage fails."""
+        runs = [plan.facts.run for plan in group]
+        last_lines = self._cohorts.last_lines(runs)  # before the points: what is stored meanwhile comes again, live
+        is_long = len(group) == 1 and counts.get(runs[0], 0) > CATCH_UP_POINTS_MAX
+        parts = [[key] for key in _compared(group[0], names)] if is_long else [None]
+        findings: list[tuple[Series, Alert]] = []
+        try:
+            for plan in group:
+                run = plan.facts.run
+                followed = self._roster.follow(plan, plan.facts.attempt, plan.facts.started_ms)
+                followed.fed, followed.seen_points = last_lines.get(run, {}), counts.get(run, 0)
+                followed.last_fed_s = time.monotonic()
+            for keys in parts:
+                table = self._cohorts.points(runs, keys)
+                columns = {name: table[name].to_numpy() for name in table.column_names}
+                feed = Feed()
+                for run in runs:
+                    self._feed_stored(self._roster.runs[run], columns, names, feed)
+                findings += feed.into(self._roster)
+        except Exception:
+            for run in runs:
+                self._leave(run)
+            raise
+        return sorted(findings, key=in_order)
+
+    def _feed_stored(
+        self, followed: Followed, columns: Mapping[str, Any], names: Mapping[int, str], feed: Feed
+    ) -> None:
+        own = np.flatnonzero(columns["run"] == np.uint64(followed.run))
         own = own[np.lexsort((columns["seq"][own], columns["writer"][own], columns["ts_ms"][own]))]
-        writer, seq, attempt = (columns[name][own] for name in ("writer", "seq", "attempt"))
+        writers = np.array(sorted(followed.fed), np.uint64)
+        if not len(writers):
+            return
+        last = np.array([followed.fed[writer] for writer in writers.tolist()], np.uint64)
+        at = np.minimum(np.searchsorted(writers, columns["writer"][own]), len(writers) - 1)
+        own = own[(writers[at] == columns["writer"][own]) & (columns["seq"][own] <= last[at])]
         points = Points(*(columns[name][own] for name in ("key", "step", "ts_ms", "value")))
-        latest = max(plan.facts.attempt, int(attempt.max(initial=1)))
-        followed = self._roster.follow(plan, latest, plan.facts.started_ms)
-        followed.last_fed_s = time.monotonic()
-        followed.seen_points = len(own)
-        for by in np.unique(writer).tolist():
-            followed.fed[by] = int(seq[writer == np.uint64(by)].max())
+        attempt = columns["attempt"][own]
+        followed.attempt = max(followed.attempt, int(attempt.max(initial=1)))
         self._roster.feed(followed, points[_current(points, attempt)], names, feed)
 
     def _end(self) -> None:
@@ -355,10 +379,9 @@ def _by_size(plans: Iterable[Plan], counts: Mapping[int, int]) -> Iterable[list[
         yield group
 
 
-def _compared(group: Sequence[Plan], names: Mapping[int, str]) -> list[int]:
+def _compared(plan: Plan, names: Mapping[int, str]) -> list[int]:
     """Keys of the metrics that have a baseline."""
-    wanted = {metric for plan in group for metric in plan.cohort.values}
-    return [key for key, name in names.items() if name in wanted]
+    return [key for key, name in names.items() if name in plan.cohort.values]
 
 
 def _now_ms() -> int:
