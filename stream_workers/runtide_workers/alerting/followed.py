@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtide_workers.alerting.families import SYSTEM_PREFIX, goals
 from runtide_workers.alerting.plans import Plan
 from runtide_workers.detection import Alert, Bank
 from runtide_workers.detection.rules import Rule
@@ -139,8 +140,9 @@ class Roster:
                 continue
             metric = names.get(key, "")
             slots[key] = IGNORED
-            if metric and (metric in followed.plan.goals or not metric.startswith("system/")):
-                slots[key] = self.bank.add(cohort.values.get(metric), threshold, followed.plan.goals.get(metric))
+            if metric and (metric in followed.plan.goals or not metric.startswith(SYSTEM_PREFIX)):
+                goal = followed.plan.goals.get(metric) or goals([metric], followed.plan.facts.goals).get(metric)
+                slots[key] = self.bank.add(cohort.values.get(metric), threshold, goal)
                 self.series[slots[key]] = Series(run, metric, VALUE)
             if metric and metric == cohort.pace_of and cohort.pace is not None:
                 followed.pace_key = key
