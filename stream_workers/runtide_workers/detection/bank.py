@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from runtide_workers.detection import cusum, naming
 from runtide_workers.detection.alert import Alert
 from runtide_workers.detection.baseline import Baseline
 from runtide_workers.detection.direction import Goal
-from runtide_workers.detection.grid import BINS, TINY, Floats
+from runtide_workers.detection.grid import BINS, TINY, Floats, Indices
+from runtide_workers.detection.rounds import rounds
 from runtide_workers.detection.screening import Screening
 from runtide_workers.detection.shelf import Shelf
-
-Indices = NDArray[np.int64]
 
 FINAL_Z = 2.75  # of the mean of the last windows
 CALM = 0.1  # of the run without evidence: recovered
@@ -203,10 +202,10 @@ class Bank:
         known = np.where(pointwise[index], step, first_at[after])
         (paced,) = np.nonzero(pace[index])
         if len(paced):
-            run, took = (known - step)[paced], (first_value[after] - level)[paced]
-            good = (run > 0) & (took > 0)
-            step[paced] = (step[paced] + known[paced]) / 2
-            level[paced] = np.where(good, np.log(np.where(good, took, 1.0) / np.where(good, run, 1.0)), np.nan)
+            went, took = (known - step)[paced], (first_value[after] - level)[paced]
+            step[paced] += went / 2
+            good = (went > 0) & (took > 0)
+            level[paced] = np.where(good, np.log(np.where(good, took, 1.0) / np.where(good, went, 1.0)), np.nan)
         return self._advance(slot[index], bin_[index], step, level, many, known)
 
     def _advance(
@@ -220,12 +219,9 @@ class Bank:
             return []
         slot = slot[tested]
         step, level, known, z = (each[tested] for each in (step, level, known, z))
-        new = np.append(True, np.diff(slot) != 0)
-        nth = np.arange(len(slot)) - np.maximum.accumulate(np.where(new, np.arange(len(slot)), 0))
-        order = np.argsort(nth, kind="stable")
         alerts: list[Alert] = []
-        for part in np.split(order, np.cumsum(np.bincount(nth))[:-1]):  # the k-th closed bin of each slot
-            alerts += self._round(slot[part], step[part], level[part], known[part], z[part])
+        for turn in rounds(slot):
+            alerts += self._round(slot[turn], step[turn], level[turn], known[turn], z[turn])
         return alerts
 
     def _round(self, slot: Indices, step: Floats, level: Floats, known: Floats, z: Floats) -> list[Alert]:
@@ -250,9 +246,8 @@ class Bank:
         calm[~alarmed] = np.nan
         state["calm"][slot] = calm
         with np.errstate(invalid="ignore"):
-            recovered = (known - calm >= CALM * self._shelf.rows["length"][state["row"][slot]]) & ~state["told_calm"][
-                slot
-            ]
+            recovered = known - calm >= CALM * self._shelf.rows["length"][state["row"][slot]]
+        recovered &= ~state["told_calm"][slot]
         if not (alarm.any() or improved.any() or recovered.any()):
             return []
         state["alarmed"][slot[alarm]] = True

@@ -141,13 +141,14 @@ class Baseline:
 
     def level(self, step: float) -> tuple[float, float, float]:
         """The mean of the runs at `step` and one standard deviation to either side, in the metric's own units."""
-        known = np.isfinite(self.mean)
-        if not known.any():
-            return float("nan"), float("nan"), float("nan")
-        mean = float(np.interp(step, self.centres[known], self.mean[known]))
-        known &= np.isfinite(self.spread)
-        spread = float(np.interp(step, self.centres[known], self.spread[known])) if known.any() else float("nan")
-        return tuple(grid.restore(each, self.scale) for each in (mean, mean - spread, mean + spread))  # type: ignore[return-value]
+        mean, spread = (self._at(step, each) for each in (self.mean, self.spread))
+        low, high = grid.restore(mean - spread, self.scale), grid.restore(mean + spread, self.scale)
+        return grid.restore(mean, self.scale), low, high
+
+    def _at(self, step: float, each: Floats) -> float:
+        """Interpolated; NaN if nothing is known."""
+        known = np.isfinite(each)
+        return float(np.interp(step, self.centres[known], each[known])) if known.any() else float("nan")
 
     def _tested(self, present: Floats, runs: ArrayLike) -> NDArray[np.bool_]:
         """The bins in which a run is tested: behind the first steps, where at least half of `runs` are `present`."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 BINS = 64  # of a dense curve; a grid of fewer bins has one bin per point
 POWER = 1.5  # learning is quicker at the start: bins are narrower there

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from runtide_workers.detection.alert import Alert
 from runtide_workers.detection.direction import Goal
-from runtide_workers.detection.grid import Floats
-
-Indices = NDArray[np.int64]
+from runtide_workers.detection.grid import Floats, Indices
+from runtide_workers.detection.rounds import nth, rounds
 
 GROWTH, BLOCK_MAX = 16, 64  # a block is a GROWTH-th of the curve so far, in points
 SETTLED = 8  # points: nothing is said before
@@ -87,7 +86,7 @@ class Screening:
         order = np.argsort(slot, kind="stable")
         slot, at, value = slot[order], at[order], value[order]
         new = np.append(True, np.diff(slot) != 0)
-        number = state["points"][slot] + _nth(new)
+        number = state["points"][slot] + nth(slot)
         jump = np.abs(np.diff(value, prepend=value[:1]))
         jump[new] = np.where(number[new] > 0, np.abs(value[new] - state["last"][slot[new]]), 0.0)
 
@@ -96,20 +95,18 @@ class Screening:
         starts[1:] |= np.diff(block) != 0
         first = np.flatnonzero(starts)
         last = np.append(first[1:], len(slot)) - 1
-        slots, opens = slot[first], new[first]
+        slots = slot[first]
         goes_on = block_of(number[first] - 1) == block[first]  # it began in an earlier batch
         blocks = _blocks(first, at, value, jump, state["open"][slots], goes_on)
         ended = block_of(number[last] + 1) != block[last]
 
         alerts: list[Alert] = []
-        nth = _nth(opens)
-        order = np.argsort(nth, kind="stable")
-        order = order[ended[order]]
-        for part in np.split(order, np.cumsum(np.bincount(nth[order]))[:-1]):  # the k-th ended block of each slot
+        for turn in rounds(slots):
+            part = turn[ended[turn]]
             if len(part):
                 size = SIZES[np.minimum(block[last[part]], len(SIZES) - 1)]
                 alerts += self._close(slots[part], at[last[part]], number[last[part]], size, blocks[part])
-        newest = np.append(opens[1:], True)
+        newest = np.append(np.diff(slots) != 0, True)
         slots, last = slots[newest], last[newest]
         state["points"][slots], state["last"][slots] = number[last] + 1, value[last]
         state["open"][slots] = blocks[newest]
@@ -144,12 +141,6 @@ class Screening:
             detail = {"value": float(level[index]), "best": reached, "noise": float(noise[index])}
             alerts.append(Alert("divergence", "warn", int(at[index]), detail, int(slot[index])))
         return alerts
-
-
-def _nth(new: NDArray[np.bool_]) -> Indices:
-    """The place of each element in its group, from 0; `new` marks where groups begin."""
-    place = np.arange(len(new))
-    return place - np.maximum.accumulate(np.where(new, place, 0))
 
 
 def _blocks(

@@ -7,9 +7,7 @@ from numpy.typing import NDArray
 
 from runtide_workers.detection.baseline import Baseline
 from runtide_workers.detection.cusum import normal_score
-from runtide_workers.detection.grid import BINS, Floats
-
-Indices = NDArray[np.int64]
+from runtide_workers.detection.grid import BINS, Floats, Indices
 
 FEWER = 2.0  # times fewer points than usual in a bin are nothing unusual
 
