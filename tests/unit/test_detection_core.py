@@ -51,7 +51,7 @@ def stuck(share: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def exploding(share: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return y * np.exp(np.clip((share - 0.4) * 20, 0, 5) ** 2)
+    return y * np.exp(np.clip((share - 0.4) * 8, 0, 5) ** 2)
 
 
 DENSE = Baseline.fit(family())
@@ -93,7 +93,7 @@ def test_an_alarm_says_how_much_since_when_and_beside_what() -> None:
     assert detail["baseline"] == pytest.approx(4 * (alert.step / STEPS) ** -0.2, rel=0.03)
     assert detail["spread"] == pytest.approx(0.01, rel=0.7)
     assert 0.15 * STEPS < detail["since"] <= alert.step
-    assert detail["windows"] == 3 and detail["n"] == 12 and detail["early"] is True
+    assert detail["windows"] in (2, 3) and detail["n"] == 12 and detail["early"] is True
     assert detail["statistic"] > detail["threshold"] == DENSE.threshold
 
 

@@ -228,7 +228,8 @@ class Bank:
         """One closed bin of each of these slots."""
         state = self._state
         was, limit = state["worse"][slot], state["threshold"][slot]
-        worse, better = cusum.step(was, z), cusum.step(state["better"][slot], -z)
+        recent = state["recent"][slot]
+        worse, better = cusum.step(was, z, recent[:, 0]), cusum.step(state["better"][slot], -z, -recent[:, 0])
         state["worse"][slot], state["better"][slot] = worse, better
         begins, evident = (was == 0) & (worse > 0), worse > 0
         state["windows"][slot] = np.where(evident, np.where(begins, 0, state["windows"][slot]) + 1, 0)
@@ -236,7 +237,6 @@ class Bank:
         for kept, last in (("before", "level"), ("before_at", "at")):
             state[kept][slot[begins]] = state[last][slot[begins]]
         state["earlier"][slot], state["level"][slot], state["at"][slot] = state["level"][slot], level, step
-        recent = state["recent"][slot]
         state["recent"][slot] = np.concatenate([z[:, None], recent[:, :2]], axis=1)
 
         alarmed = state["alarmed"][slot]

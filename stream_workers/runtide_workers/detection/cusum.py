@@ -3,7 +3,8 @@
 A run's distance from the mean of n baselines, over the spread between them, is Student's t with as many degrees of
 freedom as the spread is known with. `normal_score` makes a normal score z of it, so that one threshold serves 3 runs
 and 20. Page's truncated cumulative sum of z (E. S. Page, "Continuous inspection schemes", Biometrika 41, 1954), window
-by window: C = max(0, C + clip(z, -4, 4) - 2). One window, however bad, adds at most 2.
+by window: C = max(0, C + min(z, bound) - 2). One window counts 4 at most, however bad it is, and 2 of them are not
+enough; but the second of two in a row counts as much as the first was worth, so that two gross ones are.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from numpy.typing import NDArray
 
 from runtide_workers.detection.grid import Floats
 
-CLIP = 4.0
+CLIP = 4.0  # what one window counts at most, for worse or better
 DRIFT = 2.0
-LIMIT = 4.0  # of the statistic: more than two windows at their worst
+LIMIT = 4.5  # of the statistic
 
 
-def step(c: Floats, z: Floats) -> Floats:
-    """The statistic after one more window."""
-    added: Floats = np.maximum(0.0, c + np.clip(z, -CLIP, CLIP) - DRIFT)
+def step(c: Floats, z: Floats, before: Floats) -> Floats:
+    """The statistic after one more window of score `z`; `before`: of the one before it, NaN without one."""
+    added: Floats = np.maximum(0.0, c + np.clip(z, -CLIP, np.fmax(before, CLIP)) - DRIFT)
     return added
 
 
@@ -39,9 +40,10 @@ def normal_score(t: Floats, freedom: NDArray[Any]) -> Floats:
 
 def climb(z: Floats) -> Floats:
     """The statistic along the windows of z (n, m), row by row; a NaN changes nothing."""
-    c, path = np.zeros(len(z)), np.zeros(z.shape)
-    for window in range(z.shape[1]):
-        column = z[:, window]
-        c = np.where(np.isnan(column), c, step(c, column))
+    c, before, path = np.zeros(len(z)), np.full(len(z), np.nan), np.zeros(z.shape)
+    for window, column in enumerate(z.T):
+        known = np.isfinite(column)
+        c = np.where(known, step(c, column, before), c)
+        before = np.where(known, column, before)
         path[:, window] = c
     return path

@@ -14,6 +14,7 @@ EARLY = 0.3  # of the run: curves cross until then
 FLAT = 0.25  # of what the baselines gained meanwhile, at most, gained or lost: a plateau
 MOVED = 2.0  # standard deviations that they must have gained, or the run have lost: else the shape says nothing
 LEAVING = 0.25  # of its loss came with the last window: it goes on
+CLEAR = 3  # windows: two in which it gets worse may be a step between them
 
 
 def alarm(slot: int, state: np.void, baseline: Baseline, step: float, known: int, z: float) -> Alert:
@@ -48,7 +49,7 @@ def _shape(state: np.void, baseline: Baseline, step: float) -> str:
     lost = baseline.worse * (state["level"] - state["before"]) / spread
     gained = baseline.worse * (before - now) / spread
     last = baseline.worse * (state["level"] - state["earlier"]) / spread
-    if lost > MOVED and last > LEAVING * lost:
+    if state["windows"] >= CLEAR and lost > MOVED and last > LEAVING * lost:
         return "divergence"
     if gained > MOVED and abs(lost) < FLAT * gained:
         return "plateau"
