@@ -59,9 +59,15 @@ SPARSE = Baseline.fit(family(points=20))
 ACCURATE = Baseline.fit(family(accuracy), goal="maximize", scale="linear")
 
 
-@pytest.mark.parametrize("points", [500, 20])
 @pytest.mark.parametrize(
-    ("change", "kind"), [(shifted(0.2), "regression"), (stuck, "plateau"), (exploding, "divergence")]
+    ("points", "change", "kind"),
+    [
+        (500, shifted(0.1), "regression"),
+        (500, stuck, "plateau"),
+        (500, exploding, "divergence"),
+        (20, shifted(0.2), "regression"),
+        (20, stuck, "plateau"),
+    ],
 )
 def test_a_run_that_gets_worse_is_paged_once_by_its_shape(points: int, change: Change, kind: str) -> None:
     alerts = watch(DENSE if points == 500 else SPARSE, loss(1, points, change))
