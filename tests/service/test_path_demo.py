@@ -52,7 +52,7 @@ def test_the_bad_file_has_the_wrong_labels_and_nothing_else(tmp_path: Path) -> N
 def test_the_training_with_the_bad_file_is_caught_and_no_other(
     stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    history, tonight = regression.trainees(1, "small", tmp_path, steps=200, batches_per_s=100)
+    history, tonight = regression.planned(1, "small", tmp_path, steps=200, batches_per_s=100)
     *siblings, bad = tonight
     train(history, len(history), lambda _: None, stack.env)
     assert regression.wait_until_judged(stack.client, history)

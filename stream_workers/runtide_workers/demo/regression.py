@@ -37,7 +37,7 @@ HAVING count() > 0
 
 def play(seed: int, stamp: str, folder: Path) -> tuple[Trainee, bool]:
     """The bad training, and whether all went as planned."""
-    history, tonight = trainees(seed, stamp, folder)
+    history, tonight = planned(seed, stamp, folder)
     client = Client()
 
     heading(5, f"One training, night after night: {NIGHTS} seeds side by side stand for {NIGHTS} nights")
@@ -47,9 +47,8 @@ def play(seed: int, stamp: str, folder: Path) -> tuple[Trainee, bool]:
     is_ready = not surprises(history) and wait_until_judged(client, history)
     print(f"  {'stored, and from now on the baseline' if is_ready else 'NOT all stored and judged'}")
 
-    heading(
-        6, f"Tonight: {SIBLINGS} more seeds, and one that gets a file with {CORRUPTED:.0%} of its labels off by one"
-    )
+    wrong = f"{100 * CORRUPTED:.0f} % of the labels off by one row"
+    heading(6, f"Tonight: {SIBLINGS} more seeds, and one on a data file with {wrong}")
     lookout = Lookout(client, dashboard())
     with progress() as watch:
         train(tonight, len(tonight), lookout.beside(watch), os.environ)
@@ -58,7 +57,7 @@ def play(seed: int, stamp: str, folder: Path) -> tuple[Trainee, bool]:
     return tonight[-1], is_gated(tonight, os.environ) and is_caught and went_well and is_ready
 
 
-def trainees(
+def planned(
     seed: int, stamp: str, folder: Path, steps: int = STEPS, batches_per_s: int = BATCHES_PER_S
 ) -> tuple[list[Trainee], list[Trainee]]:
     """(those of the nights before, those of tonight: the healthy ones, and last the one with the bad file)."""

@@ -9,6 +9,8 @@ from runtide_storage import Client
 from .plan import PROJECT
 from .training import Trainee
 
+WIDTH_WITH_MODEL = 100  # of a terminal that has room for the models' names
+
 STORED = """
 SELECT run_id, count() AS stored, count() - uniqExact(metric, step) AS duplicates
 FROM v_points
@@ -91,15 +93,19 @@ def print_table(
     runs: Mapping[str, Mapping[str, Any]],
     metrics: Mapping[str, Mapping[str, Mapping[str, Any]]],
 ) -> None:
-    """The comparison, best validation accuracy first."""
+    """The comparison, best validation accuracy first; `accuracy` is the last one."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)  # a file or a pipe has no width of its own
+    with_model = console.width >= WIDTH_WITH_MODEL
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("run", "model", "state"):
+    for heading in ("run", "model", "state") if with_model else ("run", "state"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("steps", "val accuracy: last", "best", "val loss", "seconds"):
+    for heading in ("steps", "accuracy", "best", "val loss", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
 
     def best(trainee: Trainee) -> float:
@@ -112,7 +118,7 @@ def print_table(
         accuracy, loss, steps = of.get("val/accuracy"), of.get("val/loss"), of.get("train/loss")
         table.add_row(
             trainee.training.name,
-            trainee.training.model,
+            *([trainee.training.model] if with_model else []),
             f"[{colours.get(state, 'white')}]{state}",
             f"{steps['last_step'] + 1:,}" if steps else "-",
             f"{accuracy['last']:.3f}" if accuracy else "-",
@@ -120,7 +126,4 @@ def print_table(
             f"{loss['last']:.4f}" if loss else "-",
             f"{(run['ended_at'] - run['started_at']).total_seconds():.1f}" if run.get("ended_at") else "-",
         )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)  # a file or a pipe has no width of its own
     console.print(table)
