@@ -5,6 +5,7 @@ worker found and how long it took.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -22,7 +23,8 @@ from .plan import CORRUPTED, NIGHTS, PROJECT, SIBLINGS, nightly
 from .stage import dashboard, heading, surprises
 from .training import Trainee, Watch, progress, train
 
-WIDTH = 100  # of what is printed
+INDENT = "    "
+WIDTH_MAX = 100  # of the text behind it
 STEPS = 500  # of a nightly training
 BATCHES_PER_S = 50  # so that it takes ten seconds
 PERIOD_S = 0.2  # between two looks
@@ -76,6 +78,7 @@ class Caught:
     step: int
     is_training: bool
     delay_s: float | None  # None: no point decided it
+    is_old_news: bool  # another run was paged for the same cause a short while ago: nobody is told again
 
 
 @dataclass
@@ -104,7 +107,8 @@ class Lookout:
             pages = [] if trainee.run_id in self.caught else self.raised(trainee, "page")
             if pages:  # of several, the one that came last made pages of the others
                 alert = max(pages, key=lambda each: int(each["step"] or 0))
-                found = Caught(alert, trainee.count.step, trainee.exit_code is None, self._delay_s(alert))
+                is_old = all(each["quiet"] for each in pages)
+                found = Caught(alert, trainee.count.step, trainee.exit_code is None, self._delay_s(alert), is_old)
                 self.caught[trainee.run_id] = found
                 self._tell(trainee, found)
 
@@ -130,7 +134,9 @@ class Lookout:
         print(f"\n  ALERT {when}")
         link = alert_link(self.pages, PROJECT, alert["id"]) or f"runtide alerts show {alert['id']}"
         for words in (alert["title"], alert["text"], link):
-            print(textwrap.indent(wrapped(words), "    "))
+            print(wrapped(words))
+        if found.is_old_news:
+            print(wrapped("(its cause is that of an earlier alert, so no message goes out again)"))
         print(flush=True)
 
 
@@ -168,7 +174,8 @@ def is_told(lookout: Lookout, tonight: Sequence[Trainee]) -> bool:
         print(f"  {bad.training.name}: NOT caught")
     else:
         print(f"  {bad.training.name}: caught" + (f"; {others} more of its metrics joined the alert" if others else ""))
-    return found is not None and found.is_training and not any(each.run_id in lookout.caught for each in siblings)
+    in_time = found is not None and found.is_training and found.delay_s is not None
+    return in_time and not any(each.run_id in lookout.caught for each in siblings)
 
 
 def is_gated(tonight: Sequence[Trainee], environment: Mapping[str, str]) -> bool:
@@ -184,12 +191,14 @@ def runtide(*arguments: str, environment: Mapping[str, str]) -> int:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     print(f"\n  $ runtide {' '.join(arguments)}")
     for line in f"{done.stdout}{done.stderr}".splitlines():
-        print(textwrap.indent(wrapped(line), "    "))
+        print(wrapped(line))
     print(f"    exit code {done.returncode}", flush=True)
     return done.returncode
 
 
 def wrapped(text: str) -> str:
-    """One line, or as many as it takes, each indented as the first; links stay whole."""
-    indent = " " * (len(text) - len(text.lstrip()))
-    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    """A line, or as many as the terminal makes necessary; links stay whole."""
+    width = min(WIDTH_MAX, shutil.get_terminal_size().columns - len(INDENT)) if sys.stdout.isatty() else WIDTH_MAX
+    more = " " * (len(text) - len(text.lstrip()))
+    lines = textwrap.fill(text, width, subsequent_indent=more, break_long_words=False, break_on_hyphens=False)
+    return textwrap.indent(lines, INDENT)

@@ -9,7 +9,7 @@ from runtide_storage import Client
 from .plan import PROJECT
 from .training import Trainee
 
-WIDTH_WITH_MODEL = 100  # of a terminal that has room for the models' names
+WIDE = 105  # columns of a terminal that has room for everything
 
 STORED = """
 SELECT run_id, count() AS stored, count() - uniqExact(metric, step) AS duplicates
@@ -101,11 +101,11 @@ def print_table(
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)  # a file or a pipe has no width of its own
-    with_model = console.width >= WIDTH_WITH_MODEL
+    is_wide = console.width >= WIDE
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("run", "model", "state") if with_model else ("run", "state"):
+    for heading in ("run", "model", "state") if is_wide else ("run", "state"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("steps", "accuracy", "best", "val loss", "seconds"):
+    for heading in ("steps", "accuracy", "best", "val loss", *(["seconds"] if is_wide else [])):
         table.add_column(heading, justify="right", no_wrap=True)
 
     def best(trainee: Trainee) -> float:
@@ -115,15 +115,16 @@ def print_table(
     for trainee in sorted(trainees, key=best, reverse=True):
         run, of = runs.get(trainee.run_id, {}), metrics.get(trainee.run_id, {})
         state = str(run.get("state", "?"))
+        seconds = f"{(run['ended_at'] - run['started_at']).total_seconds():.1f}" if run.get("ended_at") else "-"
         accuracy, loss, steps = of.get("val/accuracy"), of.get("val/loss"), of.get("train/loss")
         table.add_row(
             trainee.training.name,
-            *([trainee.training.model] if with_model else []),
+            *([trainee.training.model] if is_wide else []),
             f"[{colours.get(state, 'white')}]{state}",
             f"{steps['last_step'] + 1:,}" if steps else "-",
             f"{accuracy['last']:.3f}" if accuracy else "-",
             f"{accuracy['max']:.3f}" if accuracy else "-",
             f"{loss['last']:.4f}" if loss else "-",
-            f"{(run['ended_at'] - run['started_at']).total_seconds():.1f}" if run.get("ended_at") else "-",
+            *([seconds] if is_wide else []),
         )
     console.print(table)
