@@ -5,10 +5,14 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.fixtures.stack import Stack, running_stack
 
 pytest_plugins = ["tests.fixtures.storage"]
+
+settings.register_profile("runtide", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test is timed
+settings.load_profile("runtide")
 
 for name in [name for name in os.environ if name.startswith("RUNTIDE_")]:
     del os.environ[name]  # a developer's own settings must not reach the tests

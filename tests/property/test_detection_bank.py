@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runtide_workers.detection import Alert, Bank, Baseline, Monitor
 
-PLAIN = settings(max_examples=12, deadline=None)
+PLAIN = settings(max_examples=12)
 Curve = tuple[np.ndarray, np.ndarray]
 
 

@@ -78,7 +78,7 @@ def decoded_points(decoded: Decoded) -> list[tuple[int, int, bytes]]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(CALLS, max_size=12), st.integers(200, 5000))
 def test_what_is_logged_is_what_is_decoded(calls: list[Call], segment_bytes: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -108,7 +108,7 @@ def leaves(prefix: str, value: Any) -> list[tuple[str, float]]:
     return [leaf for name, inner in value.items() for leaf in leaves(f"{prefix}/{name}" if prefix else name, inner)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(st.text("ab/", min_size=1, max_size=3), NESTED, max_size=4))
 def test_nested_values_get_flat_names_and_none_is_lost(data: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -120,7 +120,7 @@ def test_nested_values_get_flat_names_and_none_is_lost(data: dict[str, Any]) -> 
     assert decoded_points(decoded) == [(key_id(name), 5, bits(value)) for name, value in leaves("", data)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(NAMES, JUNK | VALUES | st.dictionaries(NAMES, JUNK | VALUES, max_size=3), max_size=5))
 def test_config_never_raises_and_every_line_is_decoded(values: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -15,7 +15,7 @@ from tests.fixtures.histories import START_MS, History, Point, Stored, aggregate
 from tests.fixtures.storage import Engine
 
 NUMBERS = itertools.count()
-PLAIN = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PLAIN = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 AXES = ("step", "time", "relative", "acc/val")
 
 

@@ -15,7 +15,7 @@ from tests.fixtures.histories import METRICS, History, Point, Stored, aggregate,
 from tests.fixtures.storage import Engine
 
 NUMBERS = itertools.count()
-PLAIN = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PLAIN = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 TIERS = """
 SELECT m.name AS metric, t.bucket AS bucket, t.stored AS stored, n, nonfinite, sum, t.min AS min, min_step,
