@@ -16,6 +16,7 @@ from runtide_workers.detection.shelf import Shelf
 
 FINAL_Z = 2.75  # of the mean of the last windows
 CALM = 0.1  # of the run without evidence: recovered
+REMEMBERED = 4.0  # by which the statistic exceeds its threshold at most: what was bad for long may be over soon
 
 # What is kept of a curve that has a baseline.
 STATE = np.dtype(
@@ -230,6 +231,7 @@ class Bank:
         was, limit = state["worse"][slot], state["threshold"][slot]
         recent = state["recent"][slot]
         worse, better = cusum.step(was, z, recent[:, 0]), cusum.step(state["better"][slot], -z, -recent[:, 0])
+        worse = np.minimum(worse, limit + REMEMBERED)
         state["worse"][slot], state["better"][slot] = worse, better
         begins, evident = (was == 0) & (worse > 0), worse > 0
         state["windows"][slot] = np.where(evident, np.where(begins, 0, state["windows"][slot]) + 1, 0)
