@@ -1,7 +1,8 @@
 """Acts 5 and 6: a training that went well night after night gets a data file with wrong labels, and is caught by it.
 
-Nothing is rehearsed: the seeds are others each time, the labels in the file are wrong, and what is shown is what the
-worker found and how long it took.
+Nothing is rehearsed: the labels in the file are wrong, and what is shown is what the worker found and how long it took.
+The seeds are the same each time, unless others are asked for, because with others a healthy training may happen to be
+worse than all before: about one in a hundred does not pass the gate.
 """
 
 import os
@@ -43,7 +44,9 @@ def play(seed: int, stamp: str, folder: Path) -> tuple[Trainee, bool]:
     client = Client()
 
     heading(5, f"One training, night after night: {NIGHTS} seeds side by side stand for {NIGHTS} nights")
-    print(f"  seeds {seed} to {seed + NIGHTS - 1}; most of the time each waits for its data loader, here a sleep")
+    print(
+        f"  seeds {seed} to {seed + NIGHTS - 1} (--seed for others); each mostly waits for its data loader, here a sleep"
+    )
     with progress() as watch:
         train(history, len(history), watch, os.environ)
     is_ready = not surprises(history) and wait_until_judged(client, history)
