@@ -73,7 +73,7 @@ def test_show_tells_everything(stack: Stack, two_runs: str) -> None:
     )
     assert (metrics["odd"]["nonfinite"], metrics["odd"]["last"]) == (100, "NaN")
     assert facts["config"] == {"lr": 2} and facts["meta"]["python/version"]
-    assert [row["title"] for row in facts["alerts"]] == ["hot"]
+    assert "hot" in [row["title"] for row in facts["alerts"]]  # what detection found is there as well
     assert [event["body"]["text"] for event in facts["events"] if event["kind"] == "note"] == ["a note"]
     assert [(row["attempt"], row["writers"]) for row in facts["attempts"]] == [(1, 1)]
     plain = stack.runtide("show", f"{two_runs}/r2").stdout

@@ -56,7 +56,9 @@ def test_the_story_of_a_run(stack: Stack, project: str) -> None:
     events = {row["kind"]: json.loads(row["body"]) for row in stack.client.events(f"{project}/told").to_pylist()}
     assert events["note"]["text"] == "looks good"
     assert (events["decision"]["verdict"], events["decision"]["next_step"]) == ("keep", "run it longer")
-    alerts = stack.client.sql("SELECT title, text, severity FROM v_alerts WHERE project = {p:String}", {"p": project})
+    alerts = stack.client.sql(
+        "SELECT title, text, severity FROM v_alerts WHERE project = {p:String} AND kind = 'user'", {"p": project}
+    )
     assert [row["title"] for row in alerts.to_pylist()] == ["too hot"]
 
 
