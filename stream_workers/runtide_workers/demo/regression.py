@@ -44,9 +44,8 @@ def play(seed: int, stamp: str, folder: Path) -> tuple[Trainee, bool]:
     client = Client()
 
     heading(5, f"One training, night after night: {NIGHTS} seeds side by side stand for {NIGHTS} nights")
-    print(
-        f"  seeds {seed} to {seed + NIGHTS - 1} (--seed for others); each mostly waits for its data loader, here a sleep"
-    )
+    print(f"  seeds {seed} to {seed + NIGHTS - 1} (--seed N: others); most of the time each waits for its data loader,")
+    print("  which is a sleep here")
     with progress() as watch:
         train(history, len(history), watch, os.environ)
     is_ready = not surprises(history) and wait_until_judged(client, history)
