@@ -99,10 +99,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30, help="how long a paced run logs")
     parser.add_argument("--points", type=int, default=30_000_000, help="points of a flat-out run")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--no-detection", action="store_true", help="store only: what does detection cost?")
     args = parser.parse_args()
 
     figures: list[Figure] = []
-    with running_stack() as stack:
+    with running_stack(env={"RUNTIDE_DETECTION": "off"} if args.no_detection else {}) as stack:
         run(stack, "warm-up", args.producers, WARM_UP_POINTS // args.producers // SCALARS, 0)
         per_call = args.producers * SCALARS
         shapes = {
