@@ -118,6 +118,17 @@ def test_nan_that_healthy_runs_have_too_is_no_news() -> None:
     assert states(judged([(Series(1, "val/loss", VALUE), Alert("nan", "page", 3))], run)) == {}
 
 
+def test_speed_is_one_fact_however_many_metrics_say_it() -> None:
+    board = judged([alarm("val/loss", kind="throughput"), alarm("tokens_per_s"), alarm("samples_per_s")])
+    assert {severity for severity, _ in states(board).values()} == {"warn"}
+    assert states(judged([alarm("a")], board=board))["a", "regression"] == ("page", "open")
+
+
+def test_counters_and_schedules_may_jump() -> None:
+    jumps = [(Series(1, metric, VALUE), Alert("spike", "info", 3)) for metric in ("lr", "epoch", "grad/norm", "a")]
+    assert set(states(judged(jumps))) == {("grad/norm", "spike"), ("a", "spike")}
+
+
 def test_better_runs_are_noted_and_nobody_is_told() -> None:
     board = judged([alarm("val/loss", kind="improvement", severity="info")])
     assert states(board) == {("val/loss", "improvement"): ("info", "open")}

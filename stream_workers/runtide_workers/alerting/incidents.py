@@ -19,10 +19,13 @@ import xxhash
 from runtide_workers.alerting import explain
 from runtide_workers.alerting.followed import PACE, Followed, Series
 from runtide_workers.alerting.message import compare_link
+from runtide_workers.alerting.plans import Plan
 from runtide_workers.detection import Alert
+from runtide_workers.detection.direction import is_throughput
 
 COMPARED = frozenset(("regression", "plateau", "divergence", "final_regression", "throughput"))  # with a baseline
 ALARM_RATE = 0.01  # of a healthy run's metric, by itself
+SPEED = "speed"
 CHANCE_MAX = 0.005  # that so many metrics of a healthy run alarm
 
 Row = dict[str, Any]
@@ -81,7 +84,7 @@ class Board:
     def __init__(self, rows: Iterable[Row]) -> None:
         self.rows: dict[str, Row] = {row["id"]: dict(row) for row in rows}
         self._changed: dict[str, Row] = {}
-        self._alarmed: dict[str, set[str]] = {}  # metric -> ids of what is wrong with it now, by what is replayed
+        self._alarmed: dict[str, set[str]] = {}  # subject -> ids of what is wrong with it now, by what is replayed
         self._found: set[str] = set()  # ids of all that was found
 
     def take(self) -> list[Row]:
@@ -105,7 +108,7 @@ class Board:
         self._found.add(key)
         row = None if key in self.rows else self._add(key, followed, series, alert, severity, now_ms)
         if alert.kind in COMPARED and alert.severity == "page":
-            self._alarmed.setdefault(series.metric, set()).add(key)
+            self._alarmed.setdefault(_subject(series), set()).add(key)
             if len(self._alarmed) >= metrics_for_page(followed.watched):
                 for alarmed in set().union(*self._alarmed.values()):
                     if self.rows[alarmed]["severity"] == "warn":
@@ -149,10 +152,11 @@ class Board:
 
     def _resolve(self, series: Series, now_ms: int) -> None:
         kinds = {"throughput"} if series.aspect == PACE else COMPARED - {"throughput"}
-        alarmed = self._alarmed.get(series.metric, set())
-        alarmed -= {key for key in alarmed if self.rows[key]["kind"] in kinds}
-        if not alarmed:
-            self._alarmed.pop(series.metric, None)
+        over = {key for key, row in self.rows.items() if row["metric"] == series.metric and row["kind"] in kinds}
+        left = self._alarmed.get(_subject(series), set()) - over
+        self._alarmed = {name: ids for name, ids in self._alarmed.items() if name != _subject(series)}
+        if left:
+            self._alarmed[_subject(series)] = left
         for row in self.rows.values():
             if row["metric"] == series.metric and row["kind"] in kinds and row["state"] == "open":
                 self._change(row, now_ms, state="resolved")
@@ -163,16 +167,27 @@ class Board:
         self._changed[row["id"]] = row
 
 
+def _subject(series: Series) -> str:
+    """What counts as one when several metrics must alarm: the pace and all metrics of speed are the same fact."""
+    return SPEED if series.aspect == PACE or is_throughput(series.metric) else series.metric
+
+
 def severity_of(followed: Followed, series: Series, alert: Alert) -> str | None:
     """How bad it is before others are looked at; None: not worth a row."""
     plan, metric = followed.plan, series.metric
     if alert.kind == "nan":
         if metric in plan.cohort.nonfinite:
             return None
-        return "page" if metric in plan.goals or "loss" in metric.lower() or "grad" in metric.lower() else "warn"
+        return "page" if _matters(plan, metric) else "warn"
+    if alert.kind == "spike" and not _matters(plan, metric):
+        return None  # counters and schedules jump
     if alert.kind in COMPARED and alert.severity == "page":
         return "page" if metric == plan.primary and series.aspect != PACE else "warn"
     return alert.severity
+
+
+def _matters(plan: Plan, metric: str) -> bool:
+    return metric in plan.goals or "loss" in metric.lower() or "grad" in metric.lower()
 
 
 def describe(

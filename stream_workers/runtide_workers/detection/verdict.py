@@ -184,7 +184,8 @@ def overall(
     if state not in ("finished", "running"):
         return replace(chosen, verdict="worse", reason=f"the run {_ENDED.get(state, state)}; {chosen.reason}")
     if open_pages and not (primary and chosen.verdict == "better"):
-        return replace(chosen, verdict="worse", reason=f"{'; '.join(open_pages)} (alerts are open); {chosen.reason}")
+        more = f", and {len(open_pages) - 1} more" if len(open_pages) > 1 else ""
+        return replace(chosen, verdict="worse", reason=f"open alert: {open_pages[0]}{more}; {chosen.reason}")
     return chosen
 
 
