@@ -127,7 +127,7 @@ def run_peer(peer: Peer, cases: Sequence[Case], runs: Sequence[Binned]) -> list[
     tests = [index for index, case in enumerate(cases) if not case.cal]
 
     def at(threshold: float, name: str) -> Outcome:
-        alarms = [first(cases[index], scores[index], runs[index].steps, threshold) for index in tests]
+        alarms = [first(scores[index], runs[index].steps, threshold) for index in tests]
         return outcome(name, [cases[index] for index in tests], alarms, spent / points * 1e6)
 
     found = [at(peer.threshold, f"{peer.name}, as it is")]
@@ -141,11 +141,9 @@ def run_peer(peer: Peer, cases: Sequence[Case], runs: Sequence[Binned]) -> list[
     return found
 
 
-def first(case: Case, score: Floats, steps: Floats, threshold: float) -> float | None:
-    """The step of the first alarm. That a NaN is wrong all of them are taken to know."""
+def first(score: Floats, steps: Floats, threshold: float) -> float | None:
     (above,) = np.nonzero(score > threshold)
-    found = [float(steps[above[0]])] if len(above) else []
-    return min([*found, *([case.broken_at] if case.broken_at is not None else [])], default=None)
+    return float(steps[above[0]]) if len(above) else None
 
 
 def measure_scale() -> list[Figure]:

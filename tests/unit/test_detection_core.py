@@ -51,7 +51,7 @@ def stuck(share: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def exploding(share: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return y * np.exp(np.clip((share - 0.4) * 8, 0, 5) ** 2)
+    return y * np.exp(np.clip((share - 0.4) * 4, 0, 5) ** 2)
 
 
 DENSE = Baseline.fit(family())

@@ -12,7 +12,7 @@ from runtide_workers.detection.cusum import LIMIT
 
 RATE_MAX = 0.01
 RUNS_MIN = 100  # leave-one-out tests; with fewer the rate can't be told, and the default stays
-STEPS = (6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
+STEPS = (4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 FRESH_S = 30.0  # baselines change with each run that ends
 
 

@@ -14,7 +14,7 @@ from runtide_workers.detection.rounds import rounds
 from runtide_workers.detection.screening import Screening
 from runtide_workers.detection.shelf import Shelf
 
-FINAL_Z = 2.75  # of the mean of the last windows
+FINAL_Z = 2.6  # of the mean of the last windows
 CALM = 0.1  # of the run without evidence: recovered
 REMEMBERED = 4.0  # by which the statistic exceeds its threshold at most: what was bad for long may be over soon
 

@@ -17,8 +17,8 @@ Of = Literal["value", "pace"]
 
 RUNS_MIN = 3  # fewer say too little about the spread between runs
 SKIPPED = 0.02  # of the run, at its start: curves from random weights differ wildly
-SMOOTH_BINS = 4  # on either side, of the variance
-PRIOR_RUNS = 1.0  # how many degrees of freedom the variance's typical level is worth
+SMOOTH_BINS = 2  # on either side, of the variance
+PRIOR_RUNS = 0.25  # how many runs the variance's usual level is worth
 MDE = 0.0005  # spreads below 0.05 % are taken for 0.05 %: smaller differences interest nobody
 WILD_Z = 4.0  # the one run whose median robust z is above this isn't like the others
 
@@ -167,7 +167,7 @@ class Baseline:
         spread = np.sqrt(_variances(others, mean, floor))
         with np.errstate(invalid="ignore"):
             t = self.worse * (rows - mean) / (spread * np.sqrt(1 + 1 / np.maximum(runs, 1)))
-        score = np.where(self._tested(present, runs), cusum.normal_score(t, np.maximum(runs, 1)), np.nan)
+        score = np.where(self._tested(present, runs), cusum.normal_score(t, np.maximum(runs - 1, 1)), np.nan)
         peaks = np.where(np.isfinite(score).any(axis=1), cusum.climb(score).max(axis=1), np.nan)
         single: Floats = peaks.astype(np.float32).astype(np.float64)
         return single
@@ -185,8 +185,7 @@ def _variances(rows: Floats, mean: Floats, floor: float) -> Floats:
     """The variance between the runs `rows` (..., n, m) in each bin, at least `floor` squared; NaN: it can't be told.
 
     A handful of runs says little about it in any one bin. So it is pooled over neighbouring bins, weighted by degrees
-    of freedom, and drawn towards its typical level over time, the geometric mean: the arithmetic one is that of the
-    wild beginning.
+    of freedom, and drawn towards its usual level, the median over time: its mean is that of the wild beginning.
     """
     known = np.isfinite(rows)
     freedom = np.maximum(known.sum(axis=-2) - 1.0, 0.0)
@@ -194,11 +193,9 @@ def _variances(rows: Floats, mean: Floats, floor: float) -> Floats:
     near, of = _near(squares), _near(freedom)
     lowest = floor**2 + grid.TINY**2
     pooled = np.where(of > 0, np.maximum(near / np.maximum(of, 1), lowest), np.nan)
-    told = freedom > 0
-    logs = np.where(told, np.log(np.where(told, pooled, 1.0)), 0.0).sum(axis=-1, keepdims=True)
-    typical = np.exp(logs / np.maximum(told.sum(axis=-1, keepdims=True), 1))
+    usual = np.expand_dims(_median(np.where(freedom > 0, pooled, np.nan), -1), -1)
     own = freedom.max(axis=-1, keepdims=True, initial=0.0)
-    variances: Floats = (own * pooled + PRIOR_RUNS * typical) / (own + PRIOR_RUNS)
+    variances: Floats = (own * pooled + PRIOR_RUNS * usual) / (own + PRIOR_RUNS)
     return variances
 
 

@@ -1,10 +1,10 @@
 """The statistic: how much evidence has piled up that a run is worse than its baselines.
 
-A run's distance from the mean of n baselines, over the spread between them, is Student's t with as many degrees of
-freedom as the spread is known with. `normal_score` makes a normal score z of it, so that one threshold serves 3 runs
-and 20. Page's truncated cumulative sum of z (E. S. Page, "Continuous inspection schemes", Biometrika 41, 1954), window
-by window: C = max(0, C + min(z, bound) - 2). One window counts 4 at most, however bad it is, and 2 of them are not
-enough; but the second of two in a row counts as much as the first was worth, so that two gross ones are.
+A run's distance from the mean of n baselines, over the spread between them, is Student's t with n - 1 degrees of
+freedom. `normal_score` makes a normal score z of it, so that one threshold serves 3 runs and 20. Page's truncated
+cumulative sum of z (E. S. Page, "Continuous inspection schemes", Biometrika 41, 1954), window by window:
+C = max(0, C + min(z, bound) - 2.1). One window counts 3 at most, however bad it is, and that is not enough by far; the
+next one counts as much as it was worth, so that two gross ones in a row are.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from runtide_workers.detection.grid import Floats
 
-CLIP = 4.0  # what one window counts at most, for worse or better
-DRIFT = 2.0
-LIMIT = 4.5  # of the statistic
+CLIP = 3.0  # what one window counts at most, for worse or better
+DRIFT = 2.1
+LIMIT = 2.7  # of the statistic
 
 
 def step(c: Floats, z: Floats, before: Floats) -> Floats:

@@ -114,7 +114,7 @@ def _row(baseline: Baseline) -> NDArray[np.void]:
     row["spread"] = np.nan
     spread = baseline.worse * baseline.spread * np.sqrt(1 + 1 / max(baseline.n, 1))
     row["spread"][:bins] = np.where(baseline.tested, spread, np.nan)
-    row["freedom"] = max(baseline.n, 1)  # n - 1 of the runs and 1 of the prior
+    row["freedom"] = max(baseline.n - 1, 1)
     row["bins"], row["length"] = bins, baseline.length
     row["log"], row["pace"] = baseline.scale == "log" and baseline.of == "value", baseline.of == "pace"
     row["pointwise"] = baseline.pointwise
