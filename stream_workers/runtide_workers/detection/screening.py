@@ -2,7 +2,8 @@
 
 Points are taken in blocks of one and, later, of a sixteenth of what came before, up to 64. A spike is further than 20
 mean point-to-point differences from the smoothed level; divergence is a smoothed level that is 8 of them worse than it
-was at its best.
+was at its best. Both must also be worth a part of what the curve has gained so far: an accuracy that wavers between two
+values has hardly any noise, and wavers all the same.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ GROWTH, BLOCK_MAX = 16, 64  # a block is a GROWTH-th of the curve so far, in poi
 SETTLED = 8  # points: nothing is said before
 SPIKE = 20.0  # times the mean difference between neighbouring points
 DIVERGED = 8.0  # likewise
+SPIKE_PART, DIVERGED_PART = 0.1, 0.25  # of the way from the first level to the best
 SMOOTHING = 0.3  # of a new block in level and noise
 NOISE_STEP = 2.0  # by which factor one block may raise the noise at most
 
@@ -41,6 +43,7 @@ STATE = np.dtype(
         ("open", BLOCK),
         ("level", np.float64),
         ("noise", np.float64),  # mean difference between neighbouring points; 0: no block has ended
+        ("first", np.float64),  # level
         ("best", np.float64),
         ("told_spike", np.bool_),
         ("told_divergence", np.bool_),
@@ -121,14 +124,20 @@ class Screening:
         up = block["high"] - level >= level - block["low"]
         extreme = np.where(up, block["high"], block["low"])
         extreme_at = np.where(up, block["high_at"], block["low_at"])
-        spike = settled & (np.abs(extreme - level) > SPIKE * noise) & ~state["told_spike"][slot]
+        first = np.where(begun, state["first"][slot], mean)
+        gained = np.where(begun, np.maximum(goal * first - state["best"][slot], 0.0), 0.0)
+        out = np.abs(extreme - level)
+        spike = settled & (out > SPIKE * noise) & (out > SPIKE_PART * gained) & ~state["told_spike"][slot]
 
         moved = np.clip(mean - level, -SPIKE * noise, SPIKE * noise)
         level = np.where(begun, level + SMOOTHING * moved, mean)
         noise = np.where(begun, noise + SMOOTHING * (np.minimum(rough, NOISE_STEP * noise) - noise), rough)
         best = np.where(begun, np.minimum(state["best"][slot], goal * level), goal * level)
-        diverged = settled & (goal * level > best + DIVERGED * noise) & ~state["told_divergence"][slot] & (goal != 0)
+        lost = goal * level - best
+        diverged = settled & (lost > DIVERGED * noise) & (lost > DIVERGED_PART * gained) & (goal != 0)
+        diverged &= ~state["told_divergence"][slot]
         state["level"][slot], state["noise"][slot], state["best"][slot] = level, noise, best
+        state["first"][slot] = first
         state["told_spike"][slot[spike]] = True
         state["told_divergence"][slot[diverged]] = True
 
