@@ -3,7 +3,7 @@
 A run's distance from the mean of n baselines, over the spread between them, is Student's t with n - 1 degrees of
 freedom. `normal_score` makes a normal score z of it, so that one threshold serves 3 runs and 20. Page's truncated
 cumulative sum of z (E. S. Page, "Continuous inspection schemes", Biometrika 41, 1954), window by window:
-C = max(0, C + min(z, bound) - 2.25). One window counts 3 at most, however bad it is, and that is not enough by far; the
+C = max(0, C + min(z, bound) - 2.1). One window counts 3 at most, however bad it is, and that is not enough by far; the
 next one counts as much as it was worth, so that two gross ones in a row are.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from runtide_workers.detection.grid import Floats
 
 CLIP = 3.0  # what one window counts at most, for worse or better
-DRIFT = 2.25
+DRIFT = 2.1
 LIMIT = 2.7  # of the statistic
 
 
