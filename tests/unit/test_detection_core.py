@@ -177,6 +177,18 @@ def test_one_threshold_serves_few_and_many_baselines(runs: int) -> None:
     assert kinds(watch(baseline, loss(1, change=shifted(0.2)))) == ["regression"]
 
 
+@pytest.mark.parametrize("runs", [4, 12])
+def test_runs_that_differ_by_a_constant_only_are_not_paged_for_it(runs: int) -> None:
+    """Each window says the same again: 64 of them are no more evidence than one."""
+    rng, x = np.random.default_rng(5), np.arange(200.0)
+
+    def run() -> Curve:
+        return x, np.exp(-x / 80 + rng.normal(0, 0.01) + rng.normal(0, 0.001, len(x)))
+
+    watched = [watch(Baseline.fit([run() for _ in range(runs)]), run()) for _ in range(200)]
+    assert sum(alert.severity == "page" for alerts in watched for alert in alerts) <= 2
+
+
 def test_two_baselines_say_nothing_yet() -> None:
     assert watch(Baseline.fit(family(runs=2)), loss(1, change=shifted(1.0))) == []
 

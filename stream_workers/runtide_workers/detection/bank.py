@@ -230,7 +230,9 @@ class Bank:
         state = self._state
         was, limit = state["worse"][slot], state["threshold"][slot]
         recent = state["recent"][slot]
-        worse, better = cusum.step(was, z, recent[:, 0]), cusum.step(state["better"][slot], -z, -recent[:, 0])
+        drifts = self._shelf.rows["drift"][state["row"][slot]]
+        worse = cusum.step(was, z, recent[:, 0], drifts)
+        better = cusum.step(state["better"][slot], -z, -recent[:, 0], drifts)
         worse = np.minimum(worse, limit + REMEMBERED)
         state["worse"][slot], state["better"][slot] = worse, better
         begins, evident = (was == 0) & (worse > 0), worse > 0

@@ -65,6 +65,7 @@ class Baseline:
         self.spread = np.sqrt(_variances(kept, self.mean, MDE * unit))
         self.noise = _noise(binned, self.spread) if noise is None else noise
         self.tested = self._tested(present, self.n)
+        self.drift = cusum.drift(_roughness(((kept - self.mean) / self.spread)[:, self.tested]))
         self.peaks = self._peaks(rows, MDE * unit)
 
     @classmethod
@@ -168,7 +169,7 @@ class Baseline:
         with np.errstate(invalid="ignore"):
             t = self.worse * (rows - mean) / (spread * np.sqrt(1 + 1 / np.maximum(runs, 1)))
         score = np.where(self._tested(present, runs), cusum.normal_score(t, np.maximum(runs - 1, 1)), np.nan)
-        peaks = np.where(np.isfinite(score).any(axis=1), cusum.climb(score).max(axis=1), np.nan)
+        peaks = np.where(np.isfinite(score).any(axis=1), cusum.climb(score, self.drift).max(axis=1), np.nan)
         single: Floats = peaks.astype(np.float32).astype(np.float64)
         return single
 
@@ -205,6 +206,15 @@ def _noise(binned: Sequence[Bins], spread: Floats) -> float:
     ratios = np.array(known) / spread**2 if known else np.empty(0)
     ratios = ratios[np.isfinite(ratios)]
     return float(np.median(ratios)) if len(ratios) else 0.0
+
+
+def _roughness(u: Floats) -> float:
+    """Which share of the variance between runs is noise from bin to bin, from their standardised curves `u` (n, m)."""
+    jumps = np.diff(u, axis=1) ** 2
+    known = np.isfinite(jumps)
+    if len(u) < 2 or not known.any():
+        return 0.0
+    return float(min(1.0, jumps[known].mean() / 2 * len(u) / (len(u) - 1)))
 
 
 def _near(each: Floats) -> Floats:

@@ -18,6 +18,7 @@ ROW = np.dtype(
         ("mean", np.float64, BINS),
         ("spread", np.float64, BINS),  # of one new run around the mean; < 0 if less is worse; NaN: not tested there
         ("freedom", np.float64),  # with which the spread is known
+        ("drift", np.float64),  # of the statistic
         ("density", np.float64),  # points per step
         ("noise", np.float64),  # variance of one point around its bin's level, over `spread` squared
         ("bins", np.int64),
@@ -115,6 +116,7 @@ def _row(baseline: Baseline) -> NDArray[np.void]:
     spread = baseline.worse * baseline.spread * np.sqrt(1 + 1 / max(baseline.n, 1))
     row["spread"][:bins] = np.where(baseline.tested, spread, np.nan)
     row["freedom"] = max(baseline.n - 1, 1)
+    row["drift"] = baseline.drift
     row["bins"], row["length"] = bins, baseline.length
     row["log"], row["pace"] = baseline.scale == "log" and baseline.of == "value", baseline.of == "pace"
     row["pointwise"] = baseline.pointwise
