@@ -61,7 +61,7 @@ class Baseline:
         kept = rows[[index for index in range(len(rows)) if index not in self.wild]]
         self.n = int(np.isfinite(kept).any(axis=1).sum())
         self.mean, present = _means(kept)
-        unit = 1.0 if scale == "log" or of == "pace" else float(np.nanmedian(np.abs(self.mean)))
+        unit = 1.0 if scale == "log" or of == "pace" else float(_median(np.abs(self.mean), 0))
         self.spread = np.sqrt(_variances(kept, self.mean, MDE * unit))
         self.noise = _noise(binned, self.spread) if noise is None else noise
         self.tested = self._tested(present, self.n)
@@ -219,10 +219,8 @@ def _roughness(u: Floats) -> float:
 
 def _near(each: Floats) -> Floats:
     """The sum over SMOOTH_BINS bins on either side."""
-    bins = each.shape[-1]
-    sums = np.concatenate([np.zeros((*each.shape[:-1], 1)), np.cumsum(each, axis=-1)], axis=-1)
-    at = np.arange(bins)
-    near: Floats = sums[..., np.minimum(at + SMOOTH_BINS + 1, bins)] - sums[..., np.maximum(at - SMOOTH_BINS, 0)]
+    padded = np.pad(each, [(0, 0)] * (each.ndim - 1) + [(SMOOTH_BINS, SMOOTH_BINS)])
+    near: Floats = np.lib.stride_tricks.sliding_window_view(padded, 2 * SMOOTH_BINS + 1, axis=-1).sum(axis=-1)
     return near
 
 
