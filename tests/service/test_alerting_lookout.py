@@ -214,7 +214,7 @@ def test_a_run_that_cannot_be_read_is_left_alone(watch: Watch, monkeypatch: pyte
     from runtide_workers.alerting.detector import Detector
     from tests.fixtures.waiting import wait_until
 
-    detector = Detector(watch.cohorts, watch.writer, watch.published.extend, AlertSettings(), "", lambda: None)
+    detector = Detector(watch.another)
     monkeypatch.setattr("runtide_workers.alerting.detector.PAUSE_S", 0.01)
     watch.store(live("poison", 1).messages(), is_seen=False)
     watch.store(live("fine", 2).messages(), is_seen=False)
@@ -231,7 +231,7 @@ def test_a_detector_that_falls_behind_reads_again(watch: Watch, monkeypatch: pyt
     from tests.fixtures.waiting import wait_until
 
     monkeypatch.setattr("runtide_workers.alerting.detector.WAITING_POINTS_MAX", 500)
-    detector = Detector(watch.cohorts, watch.writer, watch.published.extend, AlertSettings(), "", lambda: None)
+    detector = Detector(watch.another)
     for batch in as_batches(live("bad", 3, worse=1.3).messages(), 3):
         detector.note(watch.sink.store(batch))  # before anybody takes them away
     assert detector.shed > 0

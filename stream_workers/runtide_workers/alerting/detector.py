@@ -9,18 +9,13 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 
 import numpy as np
 
-from runtide_storage.cohorts import Cohorts
 from runtide_storage.errors import Unreachable
-from runtide_workers.alerting.baselines import Table
-from runtide_workers.alerting.config import AlertSettings
 from runtide_workers.alerting.lookout import Lookout
 from runtide_workers.decode import Decoded
-from runtide_workers.outlet import Outgoing
 from runtide_workers.sink import Stored
 
 log = logging.getLogger(__name__)
@@ -34,18 +29,10 @@ FAILURES_MAX = 2  # over one run; then it is left alone
 
 
 class Detector:
-    """`cohorts` reads, `storage` writes and `publish` sends; all three block. `link`: base URL of the pages, or ""."""
+    """`make` gives a lookout that follows nothing yet: at the start, and whenever detection starts over."""
 
-    def __init__(
-        self,
-        cohorts: Cohorts,
-        storage: Table,
-        publish: Callable[[Sequence[Outgoing]], None],
-        settings: AlertSettings,
-        link: str,
-        on_alerts: Callable[[], None],
-    ) -> None:
-        self._make = partial(Lookout, cohorts, storage, publish, settings, link.rstrip("/"), on_alerts)
+    def __init__(self, make: Callable[[], Lookout]) -> None:
+        self._make = make
         self._lookout = self._make()
         self._blamed: Counter[int] = Counter()  # run -> failures over it
         self._lock = threading.Lock()  # over what follows

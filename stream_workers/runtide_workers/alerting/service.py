@@ -12,6 +12,7 @@ from runtide_storage.connect import address, read_errors
 from runtide_storage.writer import Writer
 from runtide_workers.alerting.config import AlertSettings
 from runtide_workers.alerting.detector import Detector
+from runtide_workers.alerting.lookout import Lookout
 from runtide_workers.alerting.notify import Notifier
 from runtide_workers.health import Figure
 from runtide_workers.outlet import Outgoing
@@ -38,8 +39,9 @@ class Alerting:
         self._notifier = Notifier(Writer(teller), _reader(teller), settings, publish, self._owns, link)
         self._detector: Detector | None = None
         if detect:
+            cohorts, writer = Cohorts(connect()), Writer(connect())
             self._detector = Detector(
-                Cohorts(connect()), Writer(connect()), publish, settings, link, self._notifier.wake
+                lambda: Lookout(cohorts, writer, publish, settings, link.rstrip("/"), self._notifier.wake)
             )
 
     def start(self) -> None:
