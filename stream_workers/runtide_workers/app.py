@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -21,17 +21,16 @@ import faust
 import uvloop
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from clickhouse_connect.driver.client import Client as Driver
 
 from runtide.errors import SettingsError
-from runtide_storage.connect import address, connect, read_errors
+from runtide_storage.connect import connect
 from runtide_storage.errors import StorageError, Unreachable
 from runtide_storage.writer import Writer
 from runtide_workers import health, stream
-from runtide_workers.alerting.service import Alerting
+from runtide_workers.alerting.service import Alerting, reader
 from runtide_workers.delivery import Delivery
 from runtide_workers.health import Meter
-from runtide_workers.liveness import Liveness, Read
+from runtide_workers.liveness import Liveness
 from runtide_workers.outlet import Outlet
 from runtide_workers.rollup import Rollup
 from runtide_workers.settings import WorkerSettings, load
@@ -115,7 +114,7 @@ class Worker:
             alerting.note(batch)
 
         delivery = Delivery(sink, meter, stored)
-        liveness = Liveness(background, _reader(driver), outlet.publish, meter, f"{socket.gethostname()}/{settings.id}")
+        liveness = Liveness(background, reader(driver), outlet.publish, meter, f"{socket.gethostname()}/{settings.id}")
 
         def assigned() -> None:
             sink.forget()
@@ -236,14 +235,6 @@ class Worker:
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             self.fail(task.exception() or RuntimeError(f"{task.get_name()} ended"))
-
-
-def _reader(driver: Driver) -> Read:
-    def read(sql: str, parameters: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-        with read_errors(address(driver)):
-            return list(driver.query(sql, dict(parameters)).named_results())
-
-    return read
 
 
 async def _until_signalled(worker: Worker) -> NoReturn:

@@ -36,7 +36,7 @@ class Alerting:
         """Raises `Unreachable`."""
         self._owner: Callable[[str], bool] = lambda _: False  # until partitions are assigned
         teller = connect()
-        self._notifier = Notifier(Writer(teller), _reader(teller), settings, publish, self._owns, link)
+        self._notifier = Notifier(Writer(teller), reader(teller), settings, publish, self._owns, link)
         self._detector: Detector | None = None
         if detect:
             cohorts, writer = Cohorts(connect()), Writer(connect())
@@ -91,7 +91,9 @@ class Alerting:
         yield "detection_shed_batches_total", "counter", "Batches that were read again later", {}, detector.shed
 
 
-def _reader(driver: Driver) -> Callable[[str, Mapping[str, Any]], list[Mapping[str, Any]]]:
+def reader(driver: Driver) -> Callable[[str, Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Queries through one connection. Raises `Unreachable` and `QueryError`."""
+
     def read(sql: str, parameters: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         with read_errors(address(driver)):
             return list(driver.query(sql, dict(parameters)).named_results())
