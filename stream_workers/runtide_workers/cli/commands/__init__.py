@@ -1,0 +1,1 @@
+"""What each command takes. What it does is in the modules of the folder above."""
