@@ -254,3 +254,32 @@ def test_a_metric_of_many_runs_and_steps_far_apart(writer: Writer, client: Clien
         steps[-1],
     )
     assert [each["step"] for each in client.history("far", "loss", points=2).to_pylist()] == [-1, steps[-1]]
+
+
+def test_who_logged_what_and_how_much_is_stored_of_it(writer: Writer, client: Client, run: Stored) -> None:
+    run.batch([Point("loss", 1, START_MS + 1, 5.0, 2, 2000, 0)], {2000: 2})
+    writer.refold([run.run])
+    progress = {"run": run.run, "writer": 1000, "stored_at": START_MS, "point_at": START_MS + 1}
+    # What came late filled the gap before it: intervals overlap, lines count once.
+    writer.rows("ingest_progress", [progress | {"first": 5, "next": 10}, progress | {"first": 0, "next": 10}])
+    rows = client.sql("SELECT writer, attempt, rank, host, lines, point_at FROM v_writers ORDER BY attempt").to_pylist()
+    assert [(row["writer"], row["attempt"], row["rank"], row["host"], row["lines"]) for row in rows] == [
+        ("w1000", 1, 0, "h", 10),
+        ("w2000", 2, 0, "h", 0),
+    ]
+    assert rows[0]["point_at"].timestamp() * 1000 == START_MS + 1
+    assert rows[1]["point_at"] is None
+    points = client.sql("SELECT step, attempt, writer FROM v_rank_points ORDER BY step, attempt").to_pylist()
+    assert [tuple(row.values()) for row in points] == [(0, 1, "w1000"), (1, 1, "w1000"), (1, 2, "w2000")]
+
+
+def test_when_an_alert_was_acknowledged(writer: Writer, client: Client, run: Stored) -> None:
+    said = {"run": run.run, "ts": START_MS, "kind": "user", "severity": "warn", "title": "t", "text": "", "metric": ""}
+    said |= {"step": None, "state": "open", "detail": "{}", "version": 1}
+    writer.rows("alerts", [said | {"id": "a"}, said | {"id": "b"}])
+    action = {"id": "a", "action": "acknowledge", "who": "ada", "reason": "known"}
+    writer.rows("alert_actions", [action | {"at": START_MS + 60_000}])
+    rows = client.sql("SELECT state, who, acted_at - ts AS s, acted_at FROM v_alerts ORDER BY id").to_pylist()
+    assert [(row["state"], row["who"]) for row in rows] == [("acknowledged", "ada"), ("open", None)]
+    assert rows[0]["acted_at"].timestamp() * 1000 == START_MS + 60_000
+    assert rows[1]["acted_at"] is None

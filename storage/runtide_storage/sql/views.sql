@@ -92,6 +92,17 @@ INNER JOIN runs AS r FINAL ON p.run = r.run
 INNER JOIN metrics AS m FINAL ON p.key = m.id
 SETTINGS optimize_move_to_prewhere_if_final = 1;
 
+-- v_points with who logged each: for runs of several ranks.
+CREATE OR REPLACE VIEW v_rank_points AS
+SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.name) AS run, m.name AS metric,
+    p.step AS step, p.ts AS ts, p.value AS value, p.attempt AS attempt,
+    w.`rank` AS rank, w.host AS host, w.writer_id AS writer
+FROM points AS p FINAL
+INNER JOIN runs AS r FINAL ON p.run = r.run
+INNER JOIN metrics AS m FINAL ON p.key = m.id
+LEFT JOIN writers AS w FINAL ON p.run = w.run AND p.writer = w.writer
+SETTINGS optimize_move_to_prewhere_if_final = 1;
+
 -- One row per (run, metric), of the current points. The joins come first, so that a filter on names reaches the tiers.
 CREATE OR REPLACE VIEW summaries AS
 SELECT
@@ -156,6 +167,20 @@ FROM run_events AS e FINAL
 INNER JOIN runs AS r FINAL ON e.run = r.run
 LEFT JOIN writers AS w FINAL ON e.run = w.run AND e.writer = w.writer;
 
+-- The processes of each run: one per rank and launch, and however often the SDK was started anew.
+CREATE OR REPLACE VIEW v_writers AS
+SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.name) AS run,
+    w.writer_id AS writer, w.attempt AS attempt, w.`rank` AS rank, w.host AS host, w.pid AS pid,
+    w.started_at AS started_at, p.lines AS lines, p.seen_at AS seen_at,
+    nullIf(p.point_at, toDateTime64(0, 3, 'UTC')) AS point_at
+FROM writers AS w FINAL
+INNER JOIN runs AS r FINAL ON w.run = r.run
+LEFT JOIN (
+    SELECT run, writer, intervalLengthSum(first, next) AS lines, toNullable(max(stored_at)) AS seen_at,
+        toNullable(max(point_at)) AS point_at
+    FROM ingest_progress FINAL GROUP BY run, writer
+) AS p ON w.run = p.run AND w.writer = p.writer;
+
 -- `state`: open | acknowledged (by people) | resolved (by itself).
 CREATE OR REPLACE VIEW v_alerts AS
 SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.name) AS run, r.`group` AS `group`,
@@ -163,11 +188,12 @@ SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.nam
     nullIf(a.metric, '') AS metric, a.step AS step,
     if(a.state = 'open' AND s.action = 'acknowledge', 'acknowledged', a.state) AS state,
     a.incident AS incident, toBool(a.quiet) AS quiet, nullIf(s.who, '') AS who, nullIf(s.reason, '') AS reason,
-    a.detail AS detail
+    nullIf(s.acted_at, toDateTime64(0, 3, 'UTC')) AS acted_at, a.detail AS detail
 FROM alerts AS a FINAL
 INNER JOIN runs AS r FINAL ON a.run = r.run
 LEFT JOIN (
-    SELECT id, argMax(action, at) AS action, argMax(who, at) AS who, argMax(reason, at) AS reason
+    SELECT id, argMax(action, at) AS action, argMax(who, at) AS who, argMax(reason, at) AS reason,
+        max(at) AS acted_at
     FROM alert_actions GROUP BY id
 ) AS s ON a.id = s.id;
 
