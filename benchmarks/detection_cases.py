@@ -17,9 +17,9 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from runtide_storage.goals import Goal
 from runtide_workers.detection import Baseline
 from runtide_workers.detection.baseline import Scale
-from runtide_workers.detection.direction import Goal
 
 Floats = NDArray[np.float64]
 Curve = tuple[Floats, Floats]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.report import Figure, report
+from runtide_storage.ids import key_id, run_key
 from tests.fixtures.stack import Stack, running_stack
 
 SCALARS = 10  # per log call of the busy trainers
@@ -20,8 +21,8 @@ PROBES_PER_S = 20
 POLL_S = 0.02
 WARM_UP_S = 5.0  # not counted: first batches, caches
 NEW_POINTS = """
-SELECT step, toUnixTimestamp64Milli(ts) AS at_ms FROM v_points
-WHERE project = {project:String} AND run_id = 'p99' AND metric = 'm0' AND step > {last:Int64} ORDER BY step
+SELECT step, toUnixTimestamp64Milli(ts) AS at_ms FROM points FINAL
+WHERE run = {run:UInt64} AND key = {key:UInt64} AND step > {last:Int64} ORDER BY step
 """
 
 
@@ -38,6 +39,7 @@ class Freshness:
 
 
 def run(stack: Stack, project: str, points_per_s: int, seconds: float, producers: int) -> Freshness:
+    curve = {"run": run_key(project, "p99"), "key": key_id("m0")}  # by ids, as the query API asks
     rate = points_per_s / producers / SCALARS
     total_s = WARM_UP_S + seconds
     end = stack.home / f"{project}.end"
@@ -52,7 +54,7 @@ def run(stack: Stack, project: str, points_per_s: int, seconds: float, producers
         deadline = time.monotonic() + total_s + 60
         while last < int(total_s * PROBES_PER_S) - 1 and time.monotonic() < deadline:
             asked = time.monotonic()
-            rows = stack.client.sql(NEW_POINTS, {"project": project, "last": last}).to_pylist()
+            rows = stack.client.sql(NEW_POINTS, curve | {"last": last}).to_pylist()
             now = time.time()
             queries.append(time.monotonic() - asked)
             for row in rows:

@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.history_data import EFFECT, Floats, History, real, synthetic
 from benchmarks.report import Figure, report
-from runtide_workers.detection.history import change_points, commit_change
+from runtide_storage.changes import change_points, commit_change
 
 NEAR = 2  # runs: a change point so near to a change has found it
 SEEDS = 40

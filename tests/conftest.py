@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.fixtures.stack import Stack, running_stack
 
-pytest_plugins = ["tests.fixtures.storage"]
+pytest_plugins = ["tests.fixtures.storage", "tests.fixtures.lab"]
 
 settings.register_profile("runtide", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test is timed
 settings.load_profile("runtide")

@@ -9,9 +9,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from runtide_storage.errors import QueryError
 
@@ -24,23 +26,18 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 class Extent:
     """What the tiers know of one curve within the window: how many points, and where they lie."""
 
-    n: int
-    lo_step: int
-    hi_step: int
-    lo_ts: int  # ms
-    hi_ts: int
-    lo_value: float  # of the finite ones; NaN without any
-    hi_value: float
-
-    @classmethod
-    def of_nothing(cls) -> Self:
-        return cls(0, 0, 0, 0, 0, math.nan, math.nan)
+    n: int = 0
+    lo_step: int = 0
+    hi_step: int = 0
+    lo_ts: int = 0  # ms; only along the clock
+    hi_ts: int = 0
 
 
 class StepAxis:
     """Along the step."""
 
     type: pa.DataType = pa.int64()
+    places = "min(t.first_step) AS lo_step, max(t.last_step) AS hi_step"  # what to ask the tiers for
     x = "step"
     bucket_x = "max(p.step)"
     tier_x = "max(t.last_step)"
@@ -66,6 +63,8 @@ class StepAxis:
 
     def tier_window(self, lo: int, hi: int) -> str:
         """Which tiers can have points within lo ... hi."""
+        if (lo, hi) == (INT64_MIN, INT64_MAX):
+            return "true"
         return f"t.bucket BETWEEN {lo >> TIER_SHIFT:d} AND {hi >> TIER_SHIFT:d}"
 
     def range(self, _run: int, extent: Extent) -> tuple[int, int]:
@@ -82,6 +81,10 @@ class StepAxis:
     def bucket(self, shift: int) -> str:
         return f"bitShiftRight({self.x}, {shift:d})"
 
+    def bucket_of(self, x: pa.ChunkedArray, shift: int) -> NDArray[np.int64]:
+        """The same for numbers that were read."""
+        return np.asarray(x.to_numpy().astype(np.int64) >> shift)
+
     def tier_bucket(self, shift: int) -> str:
         return f"bitShiftRight(t.bucket, {shift - TIER_SHIFT:d})"
 
@@ -94,6 +97,10 @@ class TimeAxis(StepAxis):
     """Along the clock: ms since 1970 UTC."""
 
     type: pa.DataType = pa.timestamp("ms", "UTC")
+    places = (
+        f"{StepAxis.places}, toUnixTimestamp64Milli(min(t.first_ts)) AS lo_ts,"
+        " toUnixTimestamp64Milli(max(t.last_ts)) AS hi_ts"
+    )
     x = "toUnixTimestamp64Milli(ts)"
     bucket_x = "max(toUnixTimestamp64Milli(ts))"
     tier_x = "max(toUnixTimestamp64Milli(t.last_ts))"
@@ -106,6 +113,8 @@ class TimeAxis(StepAxis):
         return super().number(edge)
 
     def tier_window(self, lo: int, hi: int) -> str:
+        if (lo, hi) == (INT64_MIN, INT64_MAX):
+            return "true"
         return f"{self.tier_hi} >= {lo:d} AND {self.tier_lo} <= {hi:d}"
 
     def range(self, _run: int, extent: Extent) -> tuple[int, int]:
@@ -175,6 +184,9 @@ class MetricAxis(StepAxis):
 
     def bucket(self, shift: int) -> str:
         return f"floor(at / {math.ldexp(self._unit, shift)!r}) + 0.0"  # never -0.0, which would be a bucket of its own
+
+    def bucket_of(self, x: pa.ChunkedArray, shift: int) -> NDArray[np.int64]:
+        return np.asarray(np.floor(x.to_numpy() / math.ldexp(self._unit, shift)), np.int64)
 
     def tiers_do(self, _shift: int, _lo: int, _hi: int, _extent: Extent) -> bool:
         return False

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from runtide_storage import alerts, finals, verdicts
+import pyarrow as pa
+
+from runtide_storage import alerts, bands, differences, finals, verdicts
+from runtide_storage import compare as comparing
+from runtide_storage import export as exporting
 from runtide_storage import history as curves
 from runtide_storage.connect import connect
+from runtide_storage.differences import Difference
+from runtide_storage.errors import QueryError
+from runtide_storage.export import Format, Progress, What
 from runtide_storage.questions import ask
 from runtide_storage.reader import Reader
 from runtide_storage.result import Result
-from runtide_storage.runs import RunName, Where, resolve, runs_query
+from runtide_storage.run_table import Where, count, run_table, shown
+from runtide_storage.runs import RunName, resolve
 from runtide_storage.settings import clickhouse_url
 from runtide_storage.statements import statements
 
 RUNS_LIMIT = 1_000
 FINALS_LIMIT = 1_000  # runs per family
+METRICS_LIMIT = 200_000
+PAGE = 10_000  # runs at once, of a filter's
 
 
 class Client:
@@ -39,24 +50,30 @@ class Client:
         self,
         project: str | None = None,
         where: Where | None = None,
-        order_by: str = "-started_at",
+        order_by: str | Sequence[str] = "-started_at",
         limit: int = RUNS_LIMIT,
         offset: int = 0,
+        columns: Sequence[str] | None = None,
     ) -> Result:
         """The runs table, newest first.
 
-        `where` filters by equality: project, run_id, name, state, health, group, job_type, host, tag; a list means any
-        of them (of tags: all). `order_by` is a column, with `-` for descending.
+        `where`: a filter, as in `config.lr > 0.01 and last.val/acc >= 0.9 and tags has "prod"` (docs/filters.md), or a
+        mapping of project, run_id, name, state, health, group, job_type, host, tag to what they equal; a list means any
+        of them (of tags: all). `order_by`: fields of the filter language, with `-` for descending; missing values come
+        last, and what is equal by project and run id. `columns`: fields to add, such as `config.lr` and `last.loss`.
+        Raises `FilterError`, which points at the character.
         """
-        filters = dict(where or {})
-        if project is not None:
-            filters["project"] = project
-        return Result(self._reader.arrow(*runs_query(filters, order_by, limit, offset)))
+        return Result(run_table(self._reader, project, where, order_by, limit, offset, columns or ()))
+
+    def count(self, project: str | None = None, where: Where | None = None) -> int:
+        """How many runs pass a filter of `runs()`."""
+        return count(self._reader, project, where)
 
     def run(self, ref: str, project: str | None = None) -> dict[str, Any]:
         """One run's row of `runs()`, with its `config`, `summary` and `meta` as dicts of plain values."""
         found = self._resolve(ref, project)
-        [row] = self.runs(where={"project": found.project, "run_id": found.run_id}).to_pylist()
+        row: dict[str, Any]
+        [row] = shown(self._reader, pa.array([found.key], pa.uint64())).to_pylist()
         row |= {"config": {}, "summary": {}, "meta": {}}
         for value in self._of(found, "values").to_pylist():
             row[value["section"]][value["name"]] = json.loads(value["value"])
@@ -73,16 +90,74 @@ class Client:
     def summaries(self, refs: str | Iterable[str]) -> Result:
         """One row per run and metric: n, first, last, min, max, mean, best and where they were."""
         found = resolve(self._reader, [refs] if isinstance(refs, str) else refs)
-        names = {
-            "refs": [run.ref for run in found],
-            "projects": sorted({run.project for run in found}),
-            "run_ids": sorted({run.run_id for run in found}),
-        }
-        return Result(self._reader.arrow(self._sql["summaries"], names))
+        return Result(self._reader.arrow(self._sql["summaries"], {"runs": [run.key for run in found]}))
 
-    def metrics(self, ref: str) -> Result:
-        """The metrics of a run: metric, n, first_step, last_step."""
-        return self._of(self._resolve(ref), "metrics")
+    def metrics(
+        self,
+        ref: str | None = None,
+        search: str | None = None,
+        project: str | None = None,
+        limit: int = METRICS_LIMIT,
+        offset: int = 0,
+    ) -> Result:
+        """The metrics of a run, or of all runs of `project`: metric, runs, n, first_step, last_step.
+
+        `search` is a part of the name, or with `*` or `?` the whole of it; capital letters or not. Those of most runs
+        come first, the machine's own (`system/...`) last.
+        """
+        if (ref is None) == (project is None):
+            raise QueryError("metrics: of a run, or of a project?")
+        given = {"run": self._resolve(ref).key if ref is not None else 0, "project": project or ""}
+        given |= {"pattern": _like(search) if search else "", "limit": limit, "offset": offset}
+        return Result(self._reader.arrow(self._sql["metrics"], given))
+
+    def compare(
+        self,
+        runs: str | Iterable[str],
+        baseline: str | Iterable[str] | None = None,
+        metrics: str | Iterable[str] | None = None,
+    ) -> Result:
+        """Runs side by side: a row per metric and run, in the order of `metrics` (else by name) and of `runs`.
+
+        Columns: project, run_id, run, metric, goal, n, nonfinite, first, first_step, last, last_step, min, min_step,
+        max, max_step, mean, best, best_step; all of current points, min, max and mean of the finite ones.
+
+        With `baseline`, one run or several, also: `value` (the best where there is a goal, else the last), the same of
+        the baseline runs as `baseline` (mean), `baseline_low`, `baseline_high` and `baseline_n` (a run is never
+        compared with itself), `delta` and `relative` (of value to their mean), and `verdict`: "same" within what the
+        baseline runs reached, else "better" or "worse"; None without a goal or a baseline. How sure one can be of an
+        ended run is in `verdicts()`, which tests it against the spread of its family.
+        """
+        several = resolve(self._reader, _several(runs))
+        others = None if baseline is None else resolve(self._reader, _several(baseline))
+        names = None if metrics is None else list(dict.fromkeys(_several(metrics)))
+        return Result(comparing.compare(self._reader, several, others, names))
+
+    def diff(self, a: str, b: str) -> list[Difference]:
+        """Everything recorded of two runs, equal or not, part by part in the order of `differences.PARTS`.
+
+        Parts: config, code (commit, uncommitted diff, branch, ...), environment, packages, hardware, dataset, input and
+        output (artifacts), result (last values, best ones, summary).
+        """
+        return differences.diff(self._reader, *(self._resolve(ref) for ref in (a, b)))
+
+    def baseline_band(
+        self,
+        runs: str | Iterable[str],
+        metric: str,
+        points: int = 200,
+        x: str = "step",
+        *,
+        window: tuple[Any, Any] | None = None,
+        quantiles: Sequence[float] = (0.1, 0.5, 0.9),
+    ) -> Result:
+        """How several runs' curves of a metric are spread, at no more than about `points` places along x.
+
+        Each run counts with its mean within the place's bucket (see `history`); its NaN and infinite points don't.
+        Columns: x (the last in the bucket), n (runs that have a finite value there), mean, min, max, and a column for
+        each quantile, named by its percent: q10, q50, q90. NULL where no run has any.
+        """
+        return Result(bands.band(self._reader, list(_several(runs)), metric, points, x, window, quantiles))
 
     def history(
         self,
@@ -105,9 +180,9 @@ class Client:
         what a later attempt superseded; "all" gives each attempt a curve of its own and a column `attempt`.
         Columns: project, run_id, metric, x, step, mean, min, max, last, n, nonfinite.
         """
-        found = resolve(self._reader, [runs] if isinstance(runs, str) else runs)
-        names = [metrics] if isinstance(metrics, str) else list(dict.fromkeys(metrics))
-        return Result(curves.history(self._reader, found, names, points, x, window, attempts))
+        refs = list(_several(runs))
+        names = list(dict.fromkeys(_several(metrics)))
+        return Result(curves.history(self._reader, refs, names, points, x, window, attempts))
 
     def sql(self, query: str, params: Mapping[str, Any] | None = None, limit: int | None = None) -> Result:
         """The answer to a query over the views (docs/sql.md), read-only and within limits of rows, time and memory.
@@ -187,6 +262,35 @@ class Client:
         """How the pipeline is, in one row; see `client.sql` for its columns."""
         return Result(self._reader.arrow(self._sql["pipeline"]))
 
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        runs: str | Iterable[str] | None = None,
+        *,
+        project: str | None = None,
+        where: Where | None = None,
+        what: What = "points",
+        format: Format | None = None,  # noqa: A002 - it is called format everywhere
+        metrics: str | Iterable[str] | None = None,
+        attempts: str = "latest",
+        progress: Progress | None = None,
+        overwrite: bool = False,
+    ) -> int:
+        """Write runs into a file, block by block, and return the number of rows.
+
+        Which runs: `runs`, or all that `project` and `where` choose. `what`: "points" (project, run_id, metric, step,
+        ts, value, attempt), "runs", "summaries", "events", "values" or "alerts". The format is that of the suffix:
+        .parquet, .csv, .arrow, .feather, .jsonl, .ndjson; .csv and .jsonl also with .gz. Numbers are exact; CSV and
+        JSON write NaN and infinity as texts. `metrics` narrows points and summaries, `attempts` is as in `history`.
+
+        The file appears at the end, whole: whatever stops the export before leaves nothing. One that exists is replaced
+        only with `overwrite`. `progress(rows, runs done, runs)` is called with every block.
+        Raises `QueryError`, `NotFound` without any run, `OSError`.
+        """
+        chosen = resolve(self._reader, _several(runs)) if runs is not None else self._chosen(project, where)
+        names = None if metrics is None else list(dict.fromkeys(_several(metrics)))
+        return exporting.export(self._reader, path, chosen, what, format, names, attempts, progress, overwrite)
+
     def close(self) -> None:
         """Give the connections back."""
         for reader in (self._reader, self._analyst):
@@ -199,6 +303,15 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _chosen(self, project: str | None, where: Where | None) -> list[RunName]:
+        """All runs of a filter."""
+        refs: list[str] = []
+        while page := [
+            f"{row['project']}/{row['run_id']}" for row in self.runs(project, where, limit=PAGE, offset=len(refs))
+        ]:
+            refs += page
+        return resolve(self._reader, refs)
+
     def _resolve(self, ref: str, project: str | None = None) -> RunName:
         return resolve(self._reader, [ref], project)[0]
 
@@ -206,9 +319,16 @@ class Client:
         return None if refs is None else resolve(self._reader, _several(refs))
 
     def _of(self, run: RunName, statement: str) -> Result:
-        identity = {"project": run.project, "run_id": run.run_id}
-        return Result(self._reader.arrow(self._sql[statement], identity))
+        return Result(self._reader.arrow(self._sql[statement], {"run": run.key}))
 
 
 def _several(given: str | Iterable[str]) -> Iterable[str]:
     return [given] if isinstance(given, str) else given
+
+
+def _like(search: str) -> str:
+    """A part of a name, or a whole one with * and ?, as a pattern of LIKE."""
+    escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    if "*" in search or "?" in search:
+        return escaped.replace("*", "%").replace("?", "_")
+    return f"%{escaped}%"

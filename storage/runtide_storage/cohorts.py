@@ -15,7 +15,9 @@ from typing import Any
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client as Driver
 
+from runtide_storage import differences
 from runtide_storage.reader import Reader, integers
+from runtide_storage.sources import current_points, several_attempts
 from runtide_storage.statements import statements
 
 Pair = tuple[int, int]  # (run, key)
@@ -78,7 +80,6 @@ class Cohorts:
     def __init__(self, client: Driver) -> None:
         self._reader = Reader(client)
         self._sql = statements("cohorts.sql")
-        self._sources = statements("history.sql")
 
     def facts(self, runs: Iterable[int]) -> dict[int, Facts]:
         """Those of the runs that are known."""
@@ -98,16 +99,8 @@ class Cohorts:
         return found
 
     def explanations(self, runs: Iterable[int]) -> dict[int, dict[str, Any]]:
-        """Everything by which these runs may differ: config and meta with diff and packages, and `dataset.<name>`."""
-        ids = integers(runs)
-        found: dict[int, dict[str, Any]] = {}
-        if not ids:
-            return found
-        for row in self._rows("all_values", runs=ids):
-            found.setdefault(row["run"], {})[f"{row['section']}.{row['name']}"] = json.loads(row["value"])
-        for row in self._rows("datasets", runs=ids):
-            found.setdefault(row["run"], {})[f"dataset.{row['name']}"] = row["version"]
-        return found
+        """Everything by which these runs may differ: what `differences.recorded` reads."""
+        return differences.recorded(self._reader, runs)
 
     def plans(self, runs: Iterable[int]) -> dict[int, dict[str, Any]]:
         """The rows of `run_plans`, of those that have one."""
@@ -234,9 +227,8 @@ class Cohorts:
         self._reader.close()
 
     def _source(self, runs: Sequence[int], keys: Sequence[int]) -> str:
-        pairs = ", ".join(f"({run:d}, {key:d})" for run in runs for key in keys)
-        several = self._reader.rows(self._sources["several_attempts"].format(runs=integers(runs)))
-        return self._sources["points_of_attempts" if several else "points_latest"].format(curves=pairs)
+        curves = [(run, key) for run in dict.fromkeys(runs) for key in dict.fromkeys(keys)]
+        return current_points(curves, several_attempts(self._reader, runs))
 
     def _rows(self, statement: str, **numbers: str) -> list[dict[str, Any]]:
         return self._reader.rows(self._sql[statement].format(**numbers))

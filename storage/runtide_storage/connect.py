@@ -15,6 +15,7 @@ import urllib3.exceptions
 from clickhouse_connect.driver.client import Client as Driver
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 
+from runtide_storage.cluster import SETTINGS as CLUSTER_SETTINGS
 from runtide_storage.errors import QueryError, Rejected, StorageError, Unreachable, one_line
 
 # The driver logs each failure that it also raises; without this, Python prints that to stderr.
@@ -95,7 +96,7 @@ def connect(
         "compress": where.host not in _LOOPBACK,  # on one machine it costs more than it saves
         "autogenerate_session_id": False,
         "query_retries": 1,
-        "settings": dict(settings or {}),
+        "settings": CLUSTER_SETTINGS | dict(settings or {}),
     }
     try:
         # Not `database=`: one that does not exist yet would fail here.

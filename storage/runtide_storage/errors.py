@@ -6,6 +6,8 @@ StorageError (a RuntideError)
 +-- QueryError        a query that can't be answered as it was asked
 |   +-- NotFound      there is no such run
 |   +-- Ambiguous     several runs could be meant
+|   +-- FilterError   a filter that is not one
++-- MissingPackage    an optional package is not installed
 +-- MigrationError    the schema can't be brought up to date
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import ClassVar
+from unicodedata import combining, east_asian_width
 
 from runtide.errors import RuntideError
 
@@ -55,8 +58,42 @@ class Ambiguous(QueryError):
         self.candidates = list(candidates)
 
 
+class FilterError(QueryError):
+    """A filter that is not one. `position` is where in `text`, from 0; at its end if something is missing there."""
+
+    def __init__(self, message: str, text: str, position: int) -> None:
+        self.reason = " ".join(message.split())
+        super().__init__(f"{self.reason} (at column {position + 1})")
+        self.text = text
+        self.position = position
+
+    @property
+    def pointer(self) -> str:
+        """Two lines: the filter, or the part of it around the position, and a ^ below the character."""
+        start = max(0, self.position - 60)
+        end = self.position + 40
+        before = ("…" if start else "") + _on_one_line(self.text[start : self.position])
+        after = _on_one_line(self.text[self.position : end]) + ("…" if end < len(self.text) else "")
+        return f"{before}{after}\n{' ' * _cells(before)}^"
+
+
+class MissingPackage(StorageError, ImportError):
+    """An optional package is not installed."""
+
+
 class MigrationError(StorageError):
     """The schema can't be brought up to date."""
+
+
+def _on_one_line(text: str) -> str:
+    """With a space for each character that would move the ones after it."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _cells(text: str) -> int:
+    """How wide a terminal shows it."""
+    widths = {"W": 2, "F": 2}
+    return sum(widths.get(east_asian_width(char), 1) for char in text if not combining(char))
 
 
 _VERSION = re.compile(r"\s*\(version [^)]*(\([^)]*\))?\)\s*")

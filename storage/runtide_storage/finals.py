@@ -11,6 +11,7 @@ import pyarrow as pa
 from runtide_storage.ids import key_id
 from runtide_storage.reader import Reader, integers
 from runtide_storage.runs import RunName
+from runtide_storage.sources import current_points, which
 from runtide_storage.statements import statements
 
 Rows = Sequence[Mapping[str, Any]]
@@ -47,7 +48,7 @@ def finals(reader: Reader, project: str, metric: str | None, group: str | None, 
     wanted = [row for row in planned if judged[row["family"]][0]]
     if not wanted:
         return _SCHEMA.empty_table()
-    curves = ", ".join(f"({row['run']:d}, {key_id(judged[row['family']][0]):d})" for row in wanted)
+    curves = which([(row["run"], key_id(judged[row["family"]][0])) for row in wanted])
     levels = {row["run"]: row for row in reader.rows(sql["levels"].format(curves=curves))}
     runs = integers(row["run"] for row in wanted)
     commits = {row["run"]: row for row in reader.rows(sql["commits"].format(runs=runs))}
@@ -81,8 +82,5 @@ def peaks(reader: Reader, project: str) -> pa.Table:
 
 def points(reader: Reader, run: RunName, metric: str) -> Iterator[pa.Table]:
     """The tables that `Client.points` describes."""
-    sources = statements("history.sql")
-    several = reader.rows(sources["several_attempts"].format(runs=integers([run.key])))
-    curve = f"({run.key:d}, {key_id(metric):d})"
-    source = sources["points_of_attempts" if several else "points_latest"].format(curves=curve)
+    source = current_points([(run.key, key_id(metric))], [run.key] if run.attempts > 1 else [])
     return reader.stream(statements("finals.sql")["points"].format(source=source))

@@ -7,6 +7,7 @@ and two that migrate at once, do no harm.
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
@@ -14,11 +15,13 @@ from typing import Literal
 from clickhouse_connect.driver.client import Client as Driver
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from runtide_storage.cluster import for_cluster
 from runtide_storage.connect import address, read_errors
 from runtide_storage.errors import MigrationError, one_line
 
 VIEWS = "views.sql"
-_TRIES = 5
+_TRIES = 6
+PAUSE_S = 0.2  # longer with each try
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (name String, checksum String, applied_at DateTime64(3, 'UTC'))
 ENGINE = ReplacingMergeTree(applied_at) ORDER BY name
@@ -63,9 +66,10 @@ def views() -> Script:
     return Script(VIEWS, (files("runtide_storage") / "sql" / VIEWS).read_text("utf-8"))
 
 
-def migrate(client: Driver) -> list[str]:
+def migrate(client: Driver, cluster: str | None = None) -> list[str]:
     """Create the client's database if need be, apply what is missing, and return the names of what was applied.
 
+    `cluster`: the server is one of a cluster of that name; each of them is to be migrated.
     Raises `MigrationError` when a landed file was edited or a statement fails, `Unreachable` without ClickHouse.
     """
     with read_errors(address(client)):
@@ -79,9 +83,14 @@ def migrate(client: Driver) -> list[str]:
                 f"{each.name} was edited after it had been applied to {client.database}: put the change into a new file"
             )
         if each.state != "applied":
-            _apply(client, _script(each.name))
+            _apply(client, _script(each.name), cluster)
             done.append(each.name)
     return done
+
+
+def refresh_views(client: Driver) -> None:
+    """Apply the views again, whatever the ledger says: a restored database may have another name than before."""
+    _apply(client, views())
 
 
 def status(client: Driver) -> list[Status]:
@@ -105,9 +114,10 @@ def _script(name: str) -> Script:
     return views() if name == VIEWS else next(script for script in migrations() if script.name == name)
 
 
-def _apply(client: Driver, script: Script) -> None:
-    for statement in script.statements:
-        _run(client, script.name, statement)
+def _apply(client: Driver, script: Script, cluster: str | None = None) -> None:
+    for written in script.statements:
+        for statement in for_cluster(written, cluster) if cluster else [written]:
+            _run(client, script.name, statement)
     with read_errors(address(client)):
         client.command(
             "INSERT INTO schema_migrations SELECT {name:String}, {checksum:String}, now64(3)",
@@ -116,7 +126,7 @@ def _apply(client: Driver, script: Script) -> None:
 
 
 def _run(client: Driver, name: str, statement: str) -> None:
-    """Two processes that replace the same view at once may trip over each other: then try again."""
+    """Try again where two processes replace the same view at once, or a replica has only just joined its cluster."""
     for attempt in range(_TRIES):
         with read_errors(address(client)):
             try:
@@ -128,6 +138,7 @@ def _run(client: Driver, name: str, statement: str) -> None:
                 if attempt == _TRIES - 1:
                     first = next(line for line in statement.splitlines() if not _is_comment(line))
                     raise MigrationError(f"{name}: {first.strip()[:100]}: {one_line(error)}") from error
+                time.sleep(PAUSE_S * attempt)
 
 
 def _is_comment(line: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client as Driver
@@ -13,9 +14,16 @@ from runtide_storage.errors import Unreachable
 
 _SETTINGS = {
     "max_query_size": 16 << 20,  # many integer ids
+    "optimize_move_to_prewhere_if_final": 1,  # of a condition on the sorting key only; up to ten times faster
     "output_format_arrow_string_as_string": 1,
     "output_format_arrow_low_cardinality_as_dictionary": 0,
 }
+
+ONE_THREAD = {"max_threads": 1}  # for a lookup beside another: dividing it among cores costs more than it gains
+_THREADS_MAX = 8  # as many connections as the driver keeps
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class Reader:
@@ -23,6 +31,7 @@ class Reader:
 
     def __init__(self, client: Driver) -> None:
         self._client = client
+        self._threads = ThreadPoolExecutor(_THREADS_MAX, thread_name_prefix="runtide-reader")  # starts none yet
 
     @property
     def is_readonly(self) -> bool:
@@ -50,13 +59,26 @@ class Reader:
             except pa.ArrowInvalid as error:
                 raise Unreachable(f"ClickHouse at {address(self._client)} broke off its answer: {error}") from error
 
-    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    def rows(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
         """The answer as dicts: for what is small."""
-        found: list[dict[str, Any]] = self.arrow(sql, parameters).to_pylist(maps_as_pydicts="lossy")
+        found: list[dict[str, Any]] = self.arrow(sql, parameters, settings).to_pylist(maps_as_pydicts="lossy")
         return found
+
+    def together(self, first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
+        """Both answers, asked for at the same time. `second` may do the same again."""
+        pending = self._threads.submit(first)
+        try:
+            answer = second()
+        except BaseException:
+            pending.cancel()
+            raise
+        return pending.result(), answer
 
     def close(self) -> None:
         """Give the connections back."""
+        self._threads.shutdown()
         self._client.close()
 
 

@@ -1,40 +1,19 @@
-"""Which runs: filters of the runs table, and from what people type to one run."""
+"""From what people type to one run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from runtide_storage.errors import Ambiguous, NotFound, QueryError
 from runtide_storage.ids import run_key
-from runtide_storage.reader import Reader, integers
+from runtide_storage.reader import ONE_THREAD, Reader, integers
 
 CANDIDATES_SHOWN_MAX = 8
-COLUMNS = (
-    "project, run_id, name, run, state, health, `group`, job_type, tags, notes, host, attempt, exit_code,"
-    " started_at, ended_at, duration_s, seen_at, point_at"
+_NAMES = (
+    "SELECT run AS key, project, run_id, name, toUnixTimestamp64Milli(started_at) AS started_ms, attempt AS attempts"
+    " FROM runs FINAL"
 )
-_ORDERS = {
-    name: name
-    for name in ("started_at", "ended_at", "duration_s", "seen_at", "name", "state", "project", "run_id", "host")
-}
-# Filter -> condition. A value may be one string or several: any of them; of tags, all of them.
-_FILTERS = {
-    "project": "project IN {project:Array(String)}",
-    "run_id": "run_id IN {run_id:Array(String)}",
-    "name": "run IN {name:Array(String)}",
-    "state": "state IN {state:Array(String)}",
-    "health": "health IN {health:Array(String)}",
-    "group": "`group` IN {group:Array(String)}",
-    "job_type": "job_type IN {job_type:Array(String)}",
-    "host": "host IN {host:Array(String)}",
-    "tag": "hasAll(tags, {tag:Array(String)})",
-}
-
-_NAMES = "SELECT run AS key, project, run_id, name, toUnixTimestamp64Milli(started_at) AS started_ms FROM runs FINAL"
-
-Where = Mapping[str, str | Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +25,33 @@ class RunName:
     run_id: str
     name: str  # as given; may be empty
     started_ms: int
+    attempts: int = 1
 
     @property
     def ref(self) -> str:
         return f"{self.project}/{self.run_id}"
 
 
-def runs_query(where: Where, order_by: str, limit: int, offset: int) -> tuple[str, dict[str, Any]]:
-    """SQL and parameters for the runs table. Raises `QueryError` for a filter or an order that does not exist."""
-    parameters: dict[str, Any] = {"limit": limit, "offset": offset}
-    conditions = ["true"]
-    for name, value in where.items():
-        if name not in _FILTERS:
-            raise QueryError(f"where: there is no filter {name!r}; there are {', '.join(_FILTERS)}")
-        conditions.append(_FILTERS[name])
-        parameters[name] = [value] if isinstance(value, str) else list(value)
-    column = _ORDERS.get(order_by.lstrip("-"))
-    if column is None:
-        raise QueryError(f"order_by: there is no order {order_by!r}; there are {', '.join(_ORDERS)}, each also with -")
-    direction = "DESC" if order_by.startswith("-") else "ASC"
-    sql = (
-        f"SELECT {COLUMNS} FROM run_states WHERE {' AND '.join(conditions)}"  # noqa: S608 - own texts only
-        f" ORDER BY {column} {direction}, project, run_id LIMIT {{limit:UInt64}} OFFSET {{offset:UInt64}}"
-    )
-    return sql, parameters
+def exact(refs: Sequence[str]) -> list[RunName] | None:
+    """The runs that references of the form `project/run_id` name, whether they exist or not; None if one has no /."""
+    found = []
+    for ref in dict.fromkeys(refs):
+        if not isinstance(ref, str) or "/" not in ref:
+            return None
+        project, run_id = ref.split("/", 1)
+        found.append(RunName(run_key(project, run_id), project, run_id, "", 0))
+    return found
+
+
+def found_exactly(reader: Reader, runs: Sequence[RunName]) -> list[RunName] | None:
+    """The same with what a curve needs of a run, its start and attempts, but no name; None unless all are there."""
+    ids = integers(run.key for run in runs)
+    columns = "run, toUnixTimestamp64Milli(started_at) AS started_ms, attempt"
+    sql = f"SELECT {columns} FROM runs FINAL WHERE run IN ({ids})"  # noqa: S608 - integers
+    known = {row["run"]: row for row in reader.rows(sql, settings=ONE_THREAD)} if ids else {}
+    if any(run.key not in known for run in runs):
+        return None
+    return [replace(run, started_ms=known[run.key]["started_ms"], attempts=known[run.key]["attempt"]) for run in runs]
 
 
 def resolve(reader: Reader, refs: Iterable[str], project: str | None = None) -> list[RunName]:
@@ -82,9 +64,9 @@ def resolve(reader: Reader, refs: Iterable[str], project: str | None = None) -> 
     wanted = list(dict.fromkeys(refs))
     if any(not isinstance(ref, str) for ref in wanted):
         raise QueryError("a run is named by a string: project/run_id, run id, name or the beginning of a run id")
-    exact = {ref: run_key(*ref.split("/", 1)) for ref in wanted if "/" in ref}
-    known = {run.key: run for run in _fetch(reader, exact.values())}
-    found = {ref: known[key] for ref, key in exact.items() if key in known and known[key].ref == ref}
+    full = {run.ref: run.key for run in exact([ref for ref in wanted if "/" in ref]) or ()}
+    known = {run.key: run for run in _fetch(reader, full.values())}
+    found = {ref: known[key] for ref, key in full.items() if key in known and known[key].ref == ref}
     rest = [ref for ref in wanted if ref not in found]
     if rest:
         candidates = _candidates(reader, rest, project)

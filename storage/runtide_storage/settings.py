@@ -27,3 +27,9 @@ def clickhouse_url(role: Role = "reader", env: Mapping[str, str] | None = None) 
         return given
     found = stack(home_directory(env)).get(_STACK[role])
     return found if isinstance(found, str) else DEFAULT_URL
+
+
+def named_users(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Role -> URL, of the roles that the environment gives a user of their own."""
+    env = os.environ if env is None else env
+    return {role: env[name] for role, name in _ENVIRONMENT.items() if env.get(name)}

@@ -105,8 +105,24 @@ class Writer:
             found[run].append((attempt, rank, writer, started_ms))
         return found
 
+    def deleted(self, runs: Iterable[int]) -> set[int]:
+        """Those of the runs that are deleted for good."""
+        sql = "SELECT DISTINCT run FROM deletions WHERE run IN ({ids})"
+        return {run for (run,) in self._read_for((f"{run:d}" for run in runs), sql)}
+
     def refold(self, runs: Iterable[int]) -> None:
-        """Make the rows of these runs from all their lifecycle events and writers, whatever was folded before."""
+        """Make the rows of these runs from all their lifecycle events and writers, whatever was folded before.
+
+        A deleted run gets none, not even one that is deleted meanwhile.
+        """
+        asked = set(runs)
+        living = sorted(asked - self.deleted(asked))
+        self._fold(living)
+        if gone := self.deleted(living):
+            ids = ", ".join(f"{run:d}" for run in gone)
+            self._command(f"DELETE FROM runs WHERE run IN ({ids})")  # noqa: S608 - integers
+
+    def _fold(self, runs: Iterable[int]) -> None:
         wanted = [f"{run:d}" for run in runs]
         version = self._read("SELECT toUnixTimestamp64Nano(now64(9))")[0][0]  # before anything is read
         names: dict[int, tuple[str, str]] = {}

@@ -21,15 +21,18 @@ import faust
 import uvloop
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from clickhouse_connect.driver.client import Client as Driver
 
 from runtide.errors import SettingsError
 from runtide_storage.connect import connect
 from runtide_storage.errors import StorageError, Unreachable
+from runtide_storage.users import AHEAD
 from runtide_storage.writer import Writer
 from runtide_workers import health, stream
 from runtide_workers.alerting.service import Alerting, reader
 from runtide_workers.delivery import Delivery
 from runtide_workers.health import Meter
+from runtide_workers.housekeeping import Housekeeping
 from runtide_workers.liveness import Liveness
 from runtide_workers.outlet import Outlet
 from runtide_workers.rollup import Rollup
@@ -56,7 +59,7 @@ class Worker:
     def __init__(self, settings: WorkerSettings, open_storage: Callable[[], Writer] | None = None) -> None:
         self.settings = settings
         self.meter = Meter()
-        self._open_storage = open_storage or (lambda: Writer(connect(settings.clickhouse)))
+        self._open_storage = open_storage or (lambda: Writer(self._connect()))
         self._ending = asyncio.Event()
         self._failure: BaseException | None = None
 
@@ -96,7 +99,7 @@ class Worker:
         background = await self._until_there("ClickHouse", self._storage)
         await self._until_there("Kafka", self._topics)
         broker = await self._until_there("Kafka", self._cluster_id)
-        driver = await self._until_there("ClickHouse", lambda: asyncio.to_thread(connect, settings.clickhouse))
+        driver = await self._until_there("ClickHouse", lambda: asyncio.to_thread(self._connect))
         if storage is None or background is None or broker is None or driver is None:
             return  # told to end while waiting
         outlet = Outlet(settings.kafka, settings.kafka_options)
@@ -131,6 +134,7 @@ class Worker:
             for work in (
                 rollup.run(),
                 liveness.run(settings.beat_s),
+                Housekeeping(driver, on_deleted=sink.forget).run(),
                 self._positions(app),
                 self._watch_broker(broker),
                 self._watch(app),
@@ -144,7 +148,7 @@ class Worker:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._bounded("background work to end", STOP_S, asyncio.gather(*tasks, return_exceptions=True))
             await self._bounded("Faust to stop", STOP_S, app.stop())
             await self._bounded("alerts in hand", STOP_S, asyncio.to_thread(alerting.stop, STOP_S))
             await self._bounded("the last rollup", LAST_ROLLUP_S, rollup.flush())
@@ -161,10 +165,13 @@ class Worker:
             await self._bounded("the commit", STOP_S, app.consumer.commit())
 
     async def _bounded(self, what: str, seconds: float, work: Awaitable[Any]) -> None:
-        """Nothing at the end may hang or hide what came before."""
-        try:
-            await asyncio.wait_for(work, seconds)
-        except Exception as error:  # noqa: BLE001
+        """Nothing at the end may hang or hide what came before, not even work that swallows its cancellation."""
+        task = asyncio.ensure_future(work)
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            task.cancel()
+            log.warning("did not wait for %s: not done in %.0f s", what, seconds)
+        elif not task.cancelled() and (error := task.exception()) is not None:
             log.warning("did not wait for %s: %r", what, error)
 
     async def _until_there(self, name: str, attempt: Callable[[], Awaitable[Any]]) -> Any:
@@ -186,9 +193,12 @@ class Worker:
     def _make_alerting(self, outlet: Outlet) -> Alerting:
         settings = self.settings
         return Alerting(
-            lambda: connect(settings.clickhouse), outlet.publish, settings.alerts, settings.dashboard,
+            self._connect, outlet.publish, settings.alerts, settings.dashboard,
             detect=settings.detect,
         )  # fmt: skip
+
+    def _connect(self) -> Driver:
+        return connect(self.settings.clickhouse, settings=AHEAD)
 
     async def _storage(self) -> Writer:
         writer = await asyncio.to_thread(self._open_storage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,8 @@ from runtide.events import Header
 from runtide_workers.attempts import Joined, attempt_of
 from runtide_workers.intervals import Intervals, Range
 from runtide_workers.storage import Storage
+
+log = logging.getLogger(__name__)
 
 WRITERS_MAX = 20_000  # about 20 MB; a dropped one costs one more row in the next load
 Pair = tuple[int, int]  # (run, writer)
@@ -33,14 +36,22 @@ class Progress:
         self._known: OrderedDict[Pair, Known] = OrderedDict()
         self._writers_max = writers_max
         self._relaunched: set[int] = set()  # runs with an attempt other than the first
+        self._deleted: set[Pair] = set()  # writers whose run is deleted for good
 
     def clear(self) -> None:
         self._known.clear()
         self._relaunched.clear()
+        self._deleted.clear()
 
     def begin(self, writers: dict[Pair, Header]) -> Change:
-        """What is stored of these writers, to be worked on and kept only when all is stored. At most two queries."""
-        absent = [pair for pair in writers if pair not in self._known]
+        """What is stored of these writers, to be worked on and kept only when all is stored. At most three queries.
+
+        Writers of deleted runs have nothing that could be claimed.
+        """
+        absent = [pair for pair in writers if pair not in self._known and pair not in self._deleted]
+        if absent:
+            self._find_deleted(absent)
+            absent = [pair for pair in absent if pair not in self._deleted]
         counted = self._load(absent, writers) if absent else {}
         work = {
             pair: replace(known, intervals=known.intervals.copy())
@@ -67,6 +78,15 @@ class Progress:
         self._relaunched.update(run for run, rows in joined.items() if any(joined.attempt > 1 for joined in rows))
         return counted
 
+    def _find_deleted(self, absent: Sequence[Pair]) -> None:
+        gone = self._storage.deleted(sorted({run for run, _ in absent}))
+        if not gone:
+            return
+        if len(self._deleted) > self._writers_max:
+            self._deleted.clear()
+        self._deleted.update(pair for pair in absent if pair[0] in gone)
+        log.warning("dropping what still arrives of %d deleted runs: a deleted run's id can't be used again", len(gone))
+
     def relaunched(self, runs: Iterable[int]) -> set[int]:
         """Those of the runs that may have several attempts."""
         return self._relaunched.intersection(runs)
@@ -89,6 +109,8 @@ class Change:
 
     def claim(self, pair: Pair, first: int, after: int) -> list[Range]:
         """Take [first, after) and return what of it is not stored yet, nor claimed in this batch."""
+        if pair not in self.writers:  # its run is deleted
+            return []
         intervals = self.writers[pair].intervals
         missing = intervals.missing(first, after)
         if missing:

@@ -96,7 +96,8 @@ class Sink:
         self.storing = threading.Lock()  # held while a batch is stored
 
     def forget(self) -> None:
-        """From the next batch on believe only what storage says: who owns which partition has changed. Any thread."""
+        """From the next batch on believe only what storage says: who owns which partition has changed, or a run that is
+        written to was deleted. Any thread."""
         self._forget = True
 
     def store(self, messages: Sequence[Message]) -> Stored:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from runtide_storage.student import quantile, two_sided_p, within
 from runtide_workers.detection.baseline import Baseline
-from runtide_workers.detection.student import quantile, two_sided_p, within
 from runtide_workers.detection.verdict import Judgement, judge, judge_values, overall
 
 NUMBERS = st.floats(-1e6, 1e6)

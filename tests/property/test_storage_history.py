@@ -4,6 +4,7 @@ import itertools
 import math
 from collections import defaultdict
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -96,6 +97,22 @@ def test_a_long_curve_keeps_its_extremes(writer: Writer, client: Client, x: str,
     if x == "step":
         check_buckets(found, live)
     assert repr(rows(client, run, points, x=x)) == repr(found)
+
+
+@PLAIN
+@given(history=histories(lines_max=30), points=st.integers(1, 4))
+def test_tiers_are_folded_alike_here_and_by_the_server(
+    writer: Writer, client: Client, history: History, points: int
+) -> None:
+    run = stored(writer, history)
+    here = rows(client, run, points)
+    with patch("runtide_storage.history.FEW_CURVES", 0):
+        there = rows(client, run, points)
+    with patch("runtide_storage.history.ROWS_MAX", 0):  # there turn out to be more tiers than are fetched
+        assert repr(rows(client, run, points)) == repr(there)
+    for one, other in zip(here, there, strict=True):
+        assert near(one.pop("mean"), other.pop("mean"), one["n"] * max(abs(one["min"]), abs(one["max"])))
+    assert repr(here) == repr(there)
 
 
 def check_buckets(found: list[dict[str, Any]], live: list[Point]) -> None:

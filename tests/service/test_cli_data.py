@@ -112,7 +112,7 @@ def test_doctor_is_content(stack: Stack) -> None:
 
 
 def test_migrate_again_changes_nothing(stack: Stack) -> None:
-    assert answer(stack, "migrate") == {"migrations": [], "topics": []}
+    assert answer(stack, "migrate") == {"migrations": [], "topics": [], "users": []}
 
 
 def test_sync_delivers_an_offline_run(stack: Stack, project: str) -> None:

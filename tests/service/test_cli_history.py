@@ -10,8 +10,8 @@ import pytest
 
 from runtide import cli
 from runtide_storage import Client
+from runtide_storage.regressions import histories
 from runtide_storage.writer import Writer
-from runtide_workers.cli.history import histories
 from tests.fixtures.planned import add_planned
 from tests.fixtures.storage import Engine
 

@@ -33,7 +33,7 @@ def table(database: Engine) -> Engine:
         "SELECT * FROM file('/etc/passwd', 'LineAsString', 'l String')",
         "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString', 'l String')",
         "SELECT * FROM remote('127.0.0.1:9000', system.one)",
-        "INSERT INTO FUNCTION file('/tmp/runtide-should-not-be', 'CSV', 'n UInt8') SELECT 1",
+        "INSERT INTO FUNCTION file('should-not-be.csv', 'CSV', 'n UInt8') SELECT 1",
         "CREATE USER intruder",
         "SYSTEM SHUTDOWN",
         "CREATE DATABASE other",

@@ -156,6 +156,7 @@ def test_points_are_those_that_no_later_attempt_superseded(writer: Writer, clien
     new = [Point("loss", step, START_MS, 2.0, 2, 2, step) for step in range(3, 6)]
     writer.rows("metrics", [{"id": key_id("loss"), "name": "loss"}])
     run.batch([*old, *new], {1: 1, 2: 2})
+    writer.refold([run.run])
     [block] = client.points("p/a", "loss")
     assert block.arrow["value"].to_pylist() == [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]
 

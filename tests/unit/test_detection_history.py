@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import ArrayLike
 
 from benchmarks.history_data import synthetic
-from runtide_workers.detection.history import SEGMENT_MIN, change_points, commit_change
+from runtide_storage.changes import SEGMENT_MIN, change_points, commit_change
 
 
 def noisy(*levels: tuple[float, int], noise: float = 0.002, seed: int = 0) -> list[float]:

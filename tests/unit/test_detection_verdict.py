@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runtide_storage.student import quantile, two_sided_p, within
 from runtide_workers.detection.baseline import Baseline
-from runtide_workers.detection.student import quantile, two_sided_p, within
 from runtide_workers.detection.verdict import Judgement, difference, judge, judge_bins, judge_values, overall, rows
 
 # Any printed table of Student's t, two-sided: df -> 95 %, 99 %.

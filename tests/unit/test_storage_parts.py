@@ -13,7 +13,6 @@ from runtide_storage.errors import QueryError, Rejected, StorageError, Unreachab
 from runtide_storage.migrate import Script, migrations, views
 from runtide_storage.native import POINT_COLUMNS, arrow_rows, arrow_type, native_points
 from runtide_storage.rollup import GROUP_STEPS_MAX, STEP_MAX, STEP_MIN, Touched, _groups, _merge
-from runtide_storage.runs import runs_query
 from runtide_storage.settings import DEFAULT_URL, clickhouse_url
 from runtide_storage.statements import statements
 
@@ -143,11 +142,3 @@ def test_buckets_are_the_narrowest_that_do(axis: StepAxis, lo: int, hi: int, poi
     shift = axis.shift(lo, hi, points)
     assert (hi >> shift) - (lo >> shift) < max(points, 2)
     assert shift == 0 or (hi >> (shift - 1)) - (lo >> (shift - 1)) >= max(points, 2)
-
-
-def test_filters_and_orders_of_runs_are_known_ones() -> None:
-    sql, parameters = runs_query({"state": "running", "tag": ["a", "b"]}, "-name", 5, 0)
-    assert "ORDER BY name DESC" in sql and parameters["state"] == ["running"]
-    for where, order in (({"x; DROP": "1"}, "name"), ({}, "name; DROP TABLE runs")):
-        with pytest.raises(QueryError):
-            runs_query(where, order, 5, 0)

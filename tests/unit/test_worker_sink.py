@@ -35,6 +35,7 @@ class Recorder:
     points_by_identity: dict[tuple[int, ...], tuple[int, float]] = field(default_factory=dict)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     refused: set[float] = field(default_factory=set)
+    gone: set[int] = field(default_factory=set)  # deleted runs
 
     def _step(self, name: str) -> None:
         self.calls.append(name)
@@ -78,6 +79,10 @@ class Recorder:
             for run in runs
         }
 
+    def deleted(self, runs: Sequence[int]) -> set[int]:
+        self._step("deleted")
+        return self.gone.intersection(runs)
+
     def refold(self, runs: Sequence[int]) -> None:
         self._step("refold")
 
@@ -119,6 +124,7 @@ def test_rows_come_before_the_note_of_what_is_stored() -> None:
     alert = {"t": 5, "e": "alert", "d": {"title": "odd"}}
     stored = world.sink.store(kafka(message("p", "r", "w", 0, [start_line(), metric_line(1, loss=1, x="bad"), alert])))
     assert world.storage.calls == [
+        "deleted",
         "load_writers",
         "load_attempts",
         "writers",
@@ -274,3 +280,14 @@ def test_huge_dead_letters_are_cut_in_the_table_and_whole_in_the_topic() -> None
     [row] = world.storage.tables["dead_letters"]
     assert row["reason"] == "line_too_large" and len(row["value"]) == 1 << 20 and "bytes are kept here" in row["detail"]
     assert len(world.sent[0].value) > 1_500_000
+
+
+def test_what_still_arrives_of_a_deleted_run_is_dropped() -> None:
+    world = World()
+    world.storage.gone.add(RUN)
+    stored = world.sink.store(kafka(lines(0, 5), lines(5, 5), lines(0, 3, run="other")))
+    assert (stored.lines, stored.points, stored.duplicates) == (3, 3, 10)
+    assert {row["run_id"] for row in world.storage.tables["writers"]} == {"other"}
+    world.storage.calls.clear()
+    assert world.sink.store(kafka(lines(10, 5))).points == 0
+    assert "deleted" not in world.storage.calls  # it is known by now

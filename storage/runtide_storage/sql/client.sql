@@ -1,22 +1,30 @@
 -- Statements of client.py.
 
 -- values --
-SELECT section, name, value, number, ts FROM v_values
-WHERE project = {project:String} AND run_id = {run_id:String} ORDER BY section, name
+SELECT toString(section) AS section, name, value, number, fromUnixTimestamp64Nano(toInt64(v.ts), 'UTC') AS ts
+FROM run_values AS v FINAL WHERE run = {run:UInt64} AND value != 'null' ORDER BY section, name
 
 -- events --
-SELECT ts, attempt, rank, writer, seq, kind, body FROM v_events
-WHERE project = {project:String} AND run_id = {run_id:String} ORDER BY ts, writer, seq
+SELECT e.ts AS ts, e.attempt AS attempt, w.`rank` AS rank, w.writer_id AS writer, e.seq AS seq, e.kind AS kind, e.body AS body
+FROM run_events AS e FINAL
+LEFT JOIN (SELECT writer, `rank`, writer_id FROM writers FINAL WHERE run = {run:UInt64}) AS w ON e.writer = w.writer
+WHERE e.run = {run:UInt64} ORDER BY ts, writer, seq
 
 -- metrics --
-SELECT metric, n, first_step, last_step FROM v_summary
-WHERE project = {project:String} AND run_id = {run_id:String} ORDER BY startsWith(metric, 'system/'), metric
+-- pattern: of LIKE, empty for all.
+SELECT m.name AS metric, t.runs AS runs, t.n AS n, t.first_step AS first_step, t.last_step AS last_step
+FROM (
+    SELECT key, uniqExact(run) AS runs, sum(n) AS n, min(tiers.first_step) AS first_step, max(tiers.last_step) AS last_step
+    FROM tiers FINAL
+    WHERE run IN (SELECT run FROM runs FINAL WHERE run = {run:UInt64} OR ({run:UInt64} = 0 AND project = {project:String}))
+        AND tiers.n > 0
+    GROUP BY key
+) AS t
+INNER JOIN (SELECT id, name FROM metrics FINAL WHERE {pattern:String} = '' OR name ILIKE {pattern:String}) AS m ON t.key = m.id
+ORDER BY startsWith(metric, 'system/'), runs DESC, metric LIMIT {limit:UInt64} OFFSET {offset:UInt64}
 
 -- summaries --
-SELECT * FROM v_summary
-WHERE project IN {projects:Array(String)} AND run_id IN {run_ids:Array(String)}
-    AND concat(project, '/', run_id) IN {refs:Array(String)}
-ORDER BY project, run_id, metric
+SELECT * EXCEPT (key) FROM keyed_summaries WHERE key IN {runs:Array(UInt64)} ORDER BY project, run_id, metric
 
 -- dead_letters --
 SELECT * FROM v_dead_letters ORDER BY at DESC, topic, partition, offset, line LIMIT {limit:UInt64}
@@ -41,6 +49,7 @@ SELECT
     (SELECT sum(if(seconds > 0, points / seconds, 0)) FROM minute) AS points_per_s,
     (SELECT sum(if(seconds > 0, messages / seconds, 0)) FROM minute) AS messages_per_s,
     (SELECT sum(lag) FROM minute) AS lag,
-    (SELECT countIf(state = 'running') FROM run_states) AS runs_running,
+    (SELECT countIf(state = 'running') FROM run_states
+        WHERE key IN (SELECT run FROM runs FINAL WHERE state = 'running')) AS runs_running,
     (SELECT sum(n) FROM letters) AS dead_letters,
     (SELECT mapFromArrays(groupArray(reason), groupArray(n)) FROM letters) AS dead_letters_by_reason

@@ -11,16 +11,6 @@ SELECT run, toString(section) AS section, name, value FROM run_values FINAL
 WHERE run IN ({runs}) AND section IN ('config', 'meta') AND value != 'null'
     AND name NOT IN ('git/diff', 'packages') AND NOT startsWith(name, 'rng/')
 
--- all_values --
-SELECT run, toString(section) AS section, name, value FROM run_values FINAL
-WHERE run IN ({runs}) AND section IN ('config', 'meta') AND value != 'null' AND NOT startsWith(name, 'rng/')
-
--- datasets --
-SELECT run, JSONExtractString(body, 'name') AS name,
-    coalesce(nullIf(JSONExtractString(body, 'version'), ''), nullIf(JSONExtractString(body, 'digest'), ''),
-             JSONExtractString(body, 'uri')) AS version
-FROM run_events FINAL WHERE run IN ({runs}) AND kind = 'dataset' ORDER BY ts, writer, seq
-
 -- definitions --
 SELECT run, name, toString(goal) AS goal, alert, ts FROM metric_defs FINAL WHERE run IN ({runs}) ORDER BY ts, name
 

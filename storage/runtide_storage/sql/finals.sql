@@ -1,4 +1,4 @@
--- Statements of finals.py. {runs} and {curves} are put in by it: numbers only. {source}: a source of history.sql.
+-- Statements of finals.py. {runs} and {curves} are put in by it: made of integers. {source}: the points of sources.py.
 
 -- planned --
 -- The newest finished runs of each family of a project, oldest first.
@@ -17,7 +17,7 @@ ORDER BY family, started_at, run_id
 -- levels --
 SELECT run, argMax(t.last, t.bucket) AS last, argMax(t.last_step, t.bucket) AS last_step,
     minIf(t.min, t.n > t.nonfinite) AS lowest, maxIf(t.max, t.n > t.nonfinite) AS highest, sum(t.n) > sum(t.nonfinite) AS is_finite
-FROM tiers AS t FINAL WHERE (run, key) IN ({curves}) AND t.n > 0
+FROM tiers AS t FINAL WHERE {curves} AND t.n > 0
 GROUP BY run
 
 -- commits --

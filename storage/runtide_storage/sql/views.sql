@@ -18,13 +18,14 @@ FROM (
 
 -- Runs with the state that follows from silence. `key` is the integer id in the tables.
 CREATE OR REPLACE VIEW run_states AS
+WITH (SELECT fresh_to FROM pipeline_now) AS fresh_to
 SELECT
     r.run AS key, r.project AS project, r.run_id AS run_id, r.name AS name,
     if(r.name = '', r.run_id, r.name) AS run,
     r.group AS `group`, r.job_type AS job_type, r.tags AS tags, r.notes AS notes, r.host AS host,
-    if(r.state = 'running' AND w.seen_at > 0 AND p.fresh_to - w.seen_at > 90, 'crashed', r.state) AS state,
-    if(r.state = 'running' AND p.fresh_to - w.seen_at <= 90 AND w.point_at > 0
-           AND p.fresh_to - w.point_at > if(l.stall_s > 0, l.stall_s, 120),  -- as long as its baselines were ever silent
+    if(r.state = 'running' AND w.seen_at > 0 AND fresh_to - w.seen_at > 90, 'crashed', r.state) AS state,
+    if(r.state = 'running' AND fresh_to - w.seen_at <= 90 AND w.point_at > 0
+           AND fresh_to - w.point_at > if(l.stall_s > 0, l.stall_s, 120),  -- as long as its baselines were ever silent
        'stalled', 'ok') AS health,
     r.exit_code AS exit_code, r.attempt AS attempt, r.started_at AS started_at, r.ended_at AS ended_at,
     w.seen_at AS seen_at,
@@ -36,8 +37,7 @@ LEFT JOIN (
     SELECT run, toNullable(max(stored_at)) AS seen_at, toNullable(max(point_at)) AS point_at
     FROM ingest_progress GROUP BY run
 ) AS w ON r.run = w.run
-LEFT JOIN (SELECT run, stall_s FROM run_plans FINAL) AS l ON r.run = l.run
-CROSS JOIN pipeline_now AS p;
+LEFT JOIN (SELECT run, stall_s FROM run_plans FINAL) AS l ON r.run = l.run;
 
 -- config and summary as text: 'adam', '0.001', 'true', '[1,2]'. v_values has them as JSON, and as numbers.
 CREATE OR REPLACE VIEW v_runs AS
@@ -123,31 +123,33 @@ WHERE t.n > 0
 GROUP BY key, project, run_id, name, metric
 SETTINGS optimize_move_to_prewhere_if_final = 1;
 
--- min, max and mean are of the finite values; first and last may be NaN or infinite.
 -- Goals come from define_metric: the exact name first, else the glob that was defined last.
-CREATE OR REPLACE VIEW v_summary AS
+-- A filter on `key` reaches every table below; v_summary is the same without it.
+CREATE OR REPLACE VIEW keyed_summaries AS
 SELECT
-    s.project AS project, s.run_id AS run_id, if(s.name = '', s.run_id, s.name) AS run, s.metric AS metric,
+    s.key AS key, s.project AS project, s.run_id AS run_id, if(s.name = '', s.run_id, s.name) AS run, s.metric AS metric,
     s.n AS n, s.nonfinite AS nonfinite, s.first AS first, s.first_step AS first_step,
     s.last AS last, s.last_step AS last_step, s.min AS min, s.min_step AS min_step, s.max AS max, s.max_step AS max_step,
     s.mean AS mean,
-    nullIf(if(has(d.names, s.metric), d.goals[indexOf(d.names, s.metric)],
-              arrayFirst((goal, pattern) -> s.metric LIKE pattern, d.glob_goals, d.patterns)), '') AS goal,
+    nullIf(if(d.run != 0, d.goal, arrayFirst((goal, pattern) -> s.metric LIKE pattern, g.goals, g.patterns)), '') AS goal,
     multiIf(s.n = s.nonfinite, NULL, goal = 'minimize', s.min, goal = 'maximize', s.max, NULL) AS best,
     multiIf(s.n = s.nonfinite, NULL, goal = 'minimize', s.min_step, goal = 'maximize', s.max_step, NULL) AS best_step,
     s.first_ts AS first_ts, s.last_ts AS last_ts
 FROM summaries AS s
+LEFT JOIN (SELECT run, name, toString(goal) AS goal FROM metric_defs FINAL) AS d ON s.key = d.run AND s.metric = d.name
 LEFT JOIN (
-    SELECT run,
-        groupArrayIf(name, NOT is_glob) AS names, groupArrayIf(toString(goal), NOT is_glob) AS goals,
-        groupArrayIf(pattern, is_glob) AS patterns, groupArrayIf(toString(goal), is_glob) AS glob_goals
+    SELECT run, groupArray(pattern) AS patterns, groupArray(toString(goal)) AS goals
     FROM (
-        SELECT run, name, goal, name LIKE '%*%' OR name LIKE '%?%' AS is_glob,
+        SELECT run, goal,
             replaceAll(replaceAll(replaceRegexpAll(name, '([%_\\\\])', '\\\\\\1'), '*', '%'), '?', '_') AS pattern
-        FROM metric_defs FINAL ORDER BY ts DESC
+        FROM metric_defs FINAL WHERE name LIKE '%*%' OR name LIKE '%?%' ORDER BY ts DESC
     )
     GROUP BY run
-) AS d ON s.key = d.run;
+) AS g ON s.key = g.run
+SETTINGS optimize_move_to_prewhere_if_final = 1;
+
+-- min, max and mean are of the finite values; first and last may be NaN or infinite.
+CREATE OR REPLACE VIEW v_summary AS SELECT * EXCEPT (key) FROM keyed_summaries;
 
 CREATE OR REPLACE VIEW v_values AS
 SELECT r.project AS project, r.run_id AS run_id, if(r.name = '', r.run_id, r.name) AS run,

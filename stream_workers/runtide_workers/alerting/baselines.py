@@ -19,8 +19,8 @@ import pyarrow as pa
 import xxhash
 
 from runtide_storage.cohorts import Cohorts, Extent
+from runtide_storage.goals import Goal
 from runtide_workers.detection.baseline import Baseline, Of, Scale
-from runtide_workers.detection.direction import Goal
 from runtide_workers.detection.grid import BINS, Bins, common_range, density, paces, power_edges
 
 MEMBERS_MIN = 3

@@ -3,51 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import xxhash
 
+from runtide_storage import differences
 from runtide_workers.detection import Alert
 
 SHOWN_MAX = 8  # changed settings in a text; `detail` has more
 KEPT_MAX = 50
 VALUE_CHARS_MAX = 80
 COMMIT_CHARS = 10
-
-# What differs from run to run without changing anything that is trained.
-_INCIDENTAL = re.compile(
-    r"(^|[./_-])(seed|seeds|rng|run_name|run_id|name|output_dir|log_dir|save_dir|checkpoint_dir|argv|cwd|user|port|pid"
-    r"|executable|pythonhashseed|MASTER_ADDR|MASTER_PORT|RANK|LOCAL_RANK|JOB_ID|JOBID|NODELIST)([./_-]|$)",
-    re.IGNORECASE,
-)
-_HARDWARE = re.compile(r"^meta\.(cpu|gpu|memory)/")
-_DIFF_FILE = re.compile(r"^diff --git a/(.+?) b/", re.MULTILINE)
+PARTS = ("config", "dataset", "input", "hardware", "packages", "environment")  # in the order of a text
 
 Values = Mapping[str, Any]
 
 
 def changes(run: Values, other: Values) -> dict[str, Any]:
-    """What `run` has otherwise than `other`: commit, diff, config, packages, environment, hardware, dataset.
+    """What `run` has otherwise than `other`: commit, diff, and by part what is told apart in `differences`.
 
-    Each of config, packages, environment, hardware and dataset maps a name to [there, here]; None: not there.
+    Each part maps a name to [there, here]; None: not there.
     """
+    here, there = differences.parts(run), differences.parts(other)
     found: dict[str, Any] = {}
-    commits = other.get("meta.git/commit"), run.get("meta.git/commit")
+    code, code_there = here.get("code", {}), there.get("code", {})
+    commits = code_there.get("commit"), code.get("commit")
     if commits[0] != commits[1]:
         found["commit"] = list(commits)
-    diffs = other.get("meta.git/diff") or "", run.get("meta.git/diff") or ""
+    diffs = code_there.get("diff") or "", code.get("diff") or ""
     if diffs[0] != diffs[1]:
-        found["diff"] = {"files": _DIFF_FILE.findall(diffs[1])[:KEPT_MAX], "sha256": _digest(diffs[1])}
-    packages = other.get("meta.packages") or {}, run.get("meta.packages") or {}
-    parts = {"packages": _differences(*packages)}
-    for part, names in _parts({*run, *other}).items():
-        parts[part] = _differences(
-            {name.partition(".")[2]: other[name] for name in names if name in other},
-            {name.partition(".")[2]: run[name] for name in names if name in run},
-        )
-    return found | {part: differing for part, differing in parts.items() if differing}
+        found["diff"] = {"files": differences.changed_files(diffs[1])[:KEPT_MAX], "sha256": _digest(diffs[1])}
+    for part in PARTS:
+        if differing := _differences(there.get(part, {}), here.get(part, {})):
+            found[part] = differing
+    return found
 
 
 def size(changed: Mapping[str, Any]) -> int:
@@ -65,7 +55,8 @@ def nearest(run: Values, members: Sequence[tuple[str, Values]]) -> tuple[str, di
 
 def cause(changed: Mapping[str, Any]) -> str:
     """The same for runs that changed the same way; "" if nothing did: then each run stands for itself."""
-    told = {part: changed[part] for part in ("commit", "diff", "config", "packages", "dataset") if changed.get(part)}
+    parts = ("commit", "diff", "config", "packages", "dataset", "input")
+    told = {part: changed[part] for part in parts if changed.get(part)}
     return xxhash.xxh3_64_hexdigest(repr(sorted(told.items())).encode("utf-8", "surrogatepass")) if told else ""
 
 
@@ -79,7 +70,7 @@ def changed_text(changed: Mapping[str, Any], other: str) -> str:
         files = changed["diff"]["files"]
         named = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
         words.append(f"uncommitted changes{f' in {named}' if named else ' are gone'}")
-    for part in ("config", "dataset", "hardware", "packages", "environment"):
+    for part in PARTS:
         differing = changed.get(part, {})
         shown = list(differing.items())[:SHOWN_MAX]
         words += [f"{_label(part)}{name} {_short(old)} -> {_short(new)}" for name, (old, new) in shown]
@@ -138,23 +129,8 @@ def text(alert: Alert, metric: str, last_step: float) -> str:
 
 
 def _differences(there: Values, here: Values) -> dict[str, list[Any]]:
-    names = sorted(name for name in {*there, *here} if there.get(name) != here.get(name))
+    names = sorted(name for name in {*there, *here} if not differences.same(there.get(name), here.get(name)))
     return {name: [there.get(name), here.get(name)] for name in names[:KEPT_MAX]}
-
-
-def _parts(names: set[str]) -> dict[str, list[str]]:
-    parts: dict[str, list[str]] = {"config": [], "environment": [], "hardware": [], "dataset": []}
-    for name in names:
-        if _INCIDENTAL.search(name) or name.startswith("meta.git/") or name == "meta.packages":
-            continue
-        section = name.partition(".")[0]
-        part = (
-            "hardware"
-            if _HARDWARE.match(name)
-            else {"config": "config", "dataset": "dataset"}.get(section, "environment")
-        )
-        parts[part].append(name)
-    return parts
 
 
 def _label(part: str) -> str:

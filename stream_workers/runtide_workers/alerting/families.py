@@ -17,7 +17,7 @@ from typing import Any, cast
 import xxhash
 
 from runtide_storage.cohorts import Candidate, Facts
-from runtide_workers.detection.direction import Goal, goal_of
+from runtide_storage.goals import Goal, goal_of
 
 MEMBERS_MAX = 20
 PRIMARY_PLACES = ("val", "valid", "validation", "eval", "test")

@@ -16,12 +16,12 @@ from typing import Any
 import orjson
 import xxhash
 
+from runtide_storage.goals import is_throughput
 from runtide_workers.alerting import explain
 from runtide_workers.alerting.followed import PACE, Followed, Series
 from runtide_workers.alerting.message import compare_link
 from runtide_workers.alerting.plans import Plan
 from runtide_workers.detection import Alert
-from runtide_workers.detection.direction import is_throughput
 
 COMPARED = frozenset(("regression", "plateau", "divergence", "final_regression", "throughput"))  # with a baseline
 ALARM_RATE = 0.01  # of a healthy run's metric, by itself

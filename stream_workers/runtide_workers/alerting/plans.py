@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from runtide_storage.cohorts import Cohorts, Facts
+from runtide_storage.goals import Goal
 from runtide_workers.alerting import families
 from runtide_workers.alerting.baselines import Baselines, Cohort, Table
 from runtide_workers.alerting.calibration import Calibration
 from runtide_workers.alerting.config import AlertSettings
 from runtide_workers.alerting.families import Family
-from runtide_workers.detection.direction import Goal
 
 CAPTURE_S = 2.0  # how long a run may take to say what hardware it has; a producer of another kind never does
 CAPTURED = "meta.cpu/count"

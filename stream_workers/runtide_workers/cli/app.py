@@ -13,15 +13,17 @@ import typer
 import typer.main
 
 from runtide.cli import USAGE, CommandError
+from runtide_workers.cli import completion
 
-from runtide_workers.cli.commands import services, track, look, judge  # isort: skip - the order in the help
+from runtide_workers.cli.commands import services, track, look, judge, keep  # isort: skip - the order in the help
 from runtide_workers.cli.registry import app
 
-__all__ = ["app", "judge", "look", "run", "services", "track"]
+__all__ = ["app", "judge", "keep", "look", "run", "services", "track"]
 
 
 def run(arguments: Sequence[str]) -> int:
     """Parse and do. Returns the exit code; raises what `runtide.cli.guarded` turns into one line."""
+    completion.listen()
     command = typer.main.get_command(app)
     try:
         code = command.main(args=list(arguments), prog_name="runtide", standalone_mode=False)

@@ -1,14 +1,11 @@
-"""`runtide runs`, `show` and `sql`: what is stored, in a terminal or as JSON."""
+"""`runtide show`: all that is stored of one run."""
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from runtide.cli import CommandError
 from runtide_workers.cli import output
 
 if TYPE_CHECKING:
@@ -30,37 +27,16 @@ _SUMMARY = (
 )  # fmt: skip
 
 
-def runs(
-    project: str | None, state: str | None, group: str | None, tags: Sequence[str], limit: int, as_json: bool
-) -> int:
-    """The newest runs, narrowed down."""
-    given = {"project": project, "state": state, "group": group, "tag": list(tags)}
-    wanted = {name: value for name, value in given.items() if value}
-    rows = _client().runs(where=wanted, limit=limit).to_pylist()
-    if as_json:
-        print(output.as_json({"runs": rows}))
-        return 0
-    if not rows:
-        print("no runs" + (" like that" if wanted else " yet: `runtide demo` makes some"))
-        return 0
-    shown = [
-        (
-            f"{row['project']}/{row['run_id']}", row["name"] or None, _state(row), row["group"] or None,
-            row["tags"] or None, row["started_at"], output.duration(row["duration_s"]),
-        )
-        for row in rows
-    ]  # fmt: skip
-    output.table(("run", "name", "state", "group", "tags", "started", "took"), shown, right=("took",))
-    return 0
-
-
-def show(ref: str, as_json: bool) -> int:
-    """All about one run. `ref`: PROJECT/RUN, or RUN where that is unique."""
+def show(ref: str, pattern: str | None, as_json: bool) -> int:
+    """All about one run. `ref`: PROJECT/RUN, or RUN where that is unique. `pattern`: which metrics."""
     client = _client()
     run = client.run(ref)
     exact = f"{run['project']}/{run['run_id']}"
     events = client.events(exact).to_pylist()
     summaries = client.summaries(exact).to_pylist()
+    if pattern is not None:
+        wanted = {row["metric"] for row in client.metrics(exact, search=pattern)}
+        summaries = [row for row in summaries if row["metric"] in wanted]
     identity = {"project": run["project"], "run_id": run["run_id"]}
     facts = {
         "run": {name: value for name, value in run.items() if name not in ("config", "summary", "meta")},
@@ -98,7 +74,7 @@ def _print_run(client: Client, facts: Mapping[str, Any]) -> None:
     ref = f"{run['project']}/{run['run_id']}"
     output.heading(f"{ref}  {output.clean(run['name'])}".rstrip())
     lines = {
-        "state": _state(run) + (f", exit code {run['exit_code']}" if run["exit_code"] is not None else ""),
+        "state": output.state(run) + (f", exit code {run['exit_code']}" if run["exit_code"] is not None else ""),
         "started": f"{output.moment(run['started_at'])}, took {output.duration(run['duration_s'])}",
         "host": run["host"], "group": run["group"], "job type": run["job_type"], "tags": ", ".join(run["tags"]),
         "notes": run["notes"],
@@ -163,44 +139,8 @@ def _more(count: int, shown: int, which: str) -> None:
         print(f"  … and {count - shown} {which}more: --json has them all")
 
 
-def _state(row: Mapping[str, Any]) -> str:
-    return "stalled" if row["state"] == "running" and row["health"] == "stalled" else str(row["state"])
-
-
 def _short_json(value: object) -> str:
     return output.clean(value if isinstance(value, str) else output.as_json(value))
-
-
-def sql(query: str, params: Sequence[str], limit: int, as_csv: bool, as_json: bool) -> int:
-    """Ask as the analyst: read-only, with limits on rows, time and memory."""
-    if as_csv and as_json:
-        raise CommandError("--csv and --json: one of them")
-    text = sys.stdin.read() if query == "-" else query
-    result = _client().sql(text, _parameters(params), limit=limit)
-    columns = list(result.columns)
-    if as_json:
-        print(output.as_json({"columns": columns, "rows": result.to_pylist()}))
-    elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([row[name] for name in columns] for row in result.to_pylist())
-    else:
-        rows = result.to_pylist()
-        numbers = [name for name in columns if rows and isinstance(rows[0][name], (int, float))]
-        output.table(columns, [[row[name] for name in columns] for row in rows], right=numbers)
-        if len(rows) == limit:
-            print(f"… perhaps more: these are the first {limit} rows, --limit takes another number", file=sys.stderr)
-    return 0
-
-
-def _parameters(given: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name.isidentifier():
-            raise CommandError(f"--param {text}: expected NAME=VALUE")
-        found[name] = value
-    return found
 
 
 def _client() -> Client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -61,6 +61,19 @@ def heading(text: str) -> None:
         print(f"\n{text}")
 
 
+def coloured(parts: Iterable[tuple[str, str | None]]) -> None:
+    """One line of (text, colour); without colours where there is no terminal, or NO_COLOR is set."""
+    found = list(parts)
+    if not sys.stdout.isatty():
+        print("".join(text for text, _ in found).rstrip())
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text.assemble(*((text, colour or "") for text, colour in found))
+    Console(markup=False, highlight=False, emoji=False).print(line, soft_wrap=True)
+
+
 def cell(value: object) -> str:
     """One value as people read it."""
     if value is None:
@@ -72,6 +85,11 @@ def cell(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(clean(each) for each in value)
     return clean(value)
+
+
+def state(run: Mapping[str, Any]) -> str:
+    """A run's state as people say it."""
+    return "stalled" if run["state"] == "running" and run["health"] == "stalled" else str(run["state"])
 
 
 def number(value: float) -> str:

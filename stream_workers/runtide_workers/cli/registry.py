@@ -10,7 +10,7 @@ import typer
 
 from runtide.cli import COMMANDS, version
 
-TRACKING, STACK, READING, JUDGING = "Track", "Local stack and services", "Look", "Judge"
+TRACKING, STACK, READING, JUDGING, KEEPING = "Track", "Local stack and services", "Look", "Judge", "Keep"
 
 app = typer.Typer(
     name="runtide",

@@ -12,26 +12,31 @@ from runtide_workers.embedded.services import DASHBOARD
 
 
 def migrate(partitions: int | None, as_json: bool) -> int:
-    """Schema first, then topics; both only add what is missing. 3: one of the services can't be reached."""
+    """Schema first, then users, then topics; all only add what is missing. 3: a service can't be reached."""
+    from runtide_storage.cluster import cluster_name
     from runtide_storage.connect import connect
     from runtide_storage.migrate import migrate as apply
-    from runtide_storage.settings import clickhouse_url
+    from runtide_storage.settings import clickhouse_url, named_users
+    from runtide_storage.users import ensure_users
     from runtide_workers.topics import PARTITIONS, TopicError, ensure_topics
 
     client = connect(clickhouse_url("writer"))
     try:
-        applied = apply(client)
+        applied = apply(client, cluster_name())
+        users = ensure_users(client, named_users())
     finally:
         client.close()
     if not as_json:
         print(f"ClickHouse: {', '.join(applied) + ' applied' if applied else 'up to date'}", flush=True)
+        if users:
+            print(f"ClickHouse: users {', '.join(users)}, which only read", flush=True)
     kafka = runtide.settings.load().kafka
     try:
         created = ensure_topics(kafka, partitions or PARTITIONS, options=runtide.settings.kafka_client_options())
     except TopicError as error:
         raise CommandError(str(error), UNREACHABLE) from None
     if as_json:
-        print(to_json({"migrations": applied, "topics": created}))
+        print(to_json({"migrations": applied, "users": users, "topics": created}))
     else:
         print(f"Kafka: {', '.join(created) + ' created' if created else 'topics are there'}")
     return 0

@@ -8,8 +8,8 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from runtide_storage.goals import Goal
 from runtide_workers.detection import cusum, grid
-from runtide_workers.detection.direction import Goal
 from runtide_workers.detection.grid import Bins, Floats
 
 Scale = Literal["log", "linear"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from runtide_storage.goals import Goal
 from runtide_workers.detection.alert import Alert
 from runtide_workers.detection.bank import Bank
 from runtide_workers.detection.baseline import Baseline
-from runtide_workers.detection.direction import Goal
 
 
 class Monitor:

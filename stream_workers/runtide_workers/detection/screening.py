@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from runtide_storage.goals import Goal
 from runtide_workers.detection.alert import Alert
-from runtide_workers.detection.direction import Goal
 from runtide_workers.detection.grid import Floats, Indices
 from runtide_workers.detection.rounds import nth, rounds
 

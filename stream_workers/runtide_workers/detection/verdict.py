@@ -17,10 +17,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from runtide_storage.goals import Goal
+from runtide_storage.student import quantile, two_sided_p
 from runtide_workers.detection.baseline import MDE, Baseline, Scale
-from runtide_workers.detection.direction import Goal
 from runtide_workers.detection.grid import Bins, Floats, bin_means, bin_paces
-from runtide_workers.detection.student import quantile, two_sided_p
 
 Verdict = Literal["better", "same", "worse", "no baseline"]
 

@@ -140,7 +140,8 @@ class ClickHouse:
         etc.chmod(0o700)
         hashes = {role: hashlib.sha256(word.encode()).hexdigest() for role, word in self.passwords.items()}
         (etc / "users.xml").write_text(users_xml(hashes, self.limits, DATABASE))
-        (etc / "config.xml").write_text(config_xml(HOST, self.http_port, self.log_path, self.limits))
+        config = config_xml(HOST, self.http_port, self.log_path, self.data_dir / "backups", self.limits)
+        (etc / "config.xml").write_text(config)
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection(HOST, self.http_port, timeout=2.0)

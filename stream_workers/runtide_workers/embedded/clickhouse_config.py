@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Self
 from xml.sax.saxutils import escape
 
+from runtide_storage.users import limits as limits_of
+
 ROLES = ("writer", "reader", "analyst")
 _GIB = 1 << 30
 
@@ -19,10 +21,6 @@ class Limits:
 
     server_memory_bytes: int
     mark_cache_bytes: int = 256 << 20
-    reader_time_s: int = 60
-    analyst_time_s: int = 30
-    analyst_result_rows: int = 1_000_000
-    analyst_threads: int = 4
 
     @classmethod
     def of_this_machine(cls) -> Self:
@@ -36,8 +34,8 @@ class Limits:
         return self.server_memory_bytes // 2
 
 
-def config_xml(host: str, http_port: int, log_path: Path, limits: Limits) -> str:
-    """The server's part."""
+def config_xml(host: str, http_port: int, log_path: Path, backups: Path, limits: Limits) -> str:
+    """The server's part. Backups go into the folder `backups` and nowhere else."""
     return f"""<clickhouse>
     <listen_host>{escape(host)}</listen_host>
     <http_port>{http_port}</http_port>
@@ -49,6 +47,15 @@ def config_xml(host: str, http_port: int, log_path: Path, limits: Limits) -> str
         <size>10M</size>
         <count>2</count>
     </logger>
+    <storage_configuration>
+        <disks>
+            <backups>
+                <type>local</type>
+                <path>{escape(str(backups))}/</path>
+            </backups>
+        </disks>
+    </storage_configuration>
+    <backups><allowed_disk>backups</allowed_disk></backups>
     <max_server_memory_usage>{limits.server_memory_bytes}</max_server_memory_usage>
     <mark_cache_size>{limits.mark_cache_bytes}</mark_cache_size>
     <max_connections>256</max_connections>
@@ -71,27 +78,8 @@ def users_xml(password_sha256: Mapping[str, str], limits: Limits, database: str)
         <internal>
             <max_sessions_for_user>1</max_sessions_for_user>
         </internal>
-        <reader>
-            <readonly>2</readonly>
-            <max_execution_time>{limits.reader_time_s}</max_execution_time>
-            <max_memory_usage>{limits.query_memory_bytes}</max_memory_usage>
-        </reader>
-        <analyst>
-            <readonly>2</readonly>
-            <max_execution_time>{limits.analyst_time_s}</max_execution_time>
-            <max_memory_usage>{limits.query_memory_bytes}</max_memory_usage>
-            <max_result_rows>{limits.analyst_result_rows}</max_result_rows>
-            <max_threads>{limits.analyst_threads}</max_threads>
-            <constraints>
-                <readonly><const/></readonly>
-                <max_execution_time><min>1</min><max>{limits.analyst_time_s}</max></max_execution_time>
-                <max_memory_usage><min>1</min><max>{limits.query_memory_bytes}</max></max_memory_usage>
-                <max_result_rows><min>1</min><max>{limits.analyst_result_rows}</max></max_result_rows>
-                <max_threads><min>1</min><max>{limits.analyst_threads}</max></max_threads>
-                <result_overflow_mode><const/></result_overflow_mode>
-                <timeout_overflow_mode><const/></timeout_overflow_mode>
-            </constraints>
-        </analyst>
+{_profile("reader", limits)}
+{_profile("analyst", limits)}
     </profiles>
     <quotas><default/></quotas>
     <users>
@@ -114,6 +102,21 @@ def users_xml(password_sha256: Mapping[str, str], limits: Limits, database: str)
 """
 
 
+def _profile(role: str, of_machine: Limits) -> str:
+    """What a query of this role may take; within the constraints a query may lower a limit, never raise it."""
+    found = limits_of(role, of_machine.query_memory_bytes)
+    lines = [f"            <{limit.name}>{limit.value}</{limit.name}>" for limit in found]
+    fixed = [limit for limit in found if limit.is_fixed]
+    if fixed:
+        lines.append("            <constraints>")
+        for limit in fixed:
+            bounds = f"<min>1</min><max>{limit.value}</max>" if limit.is_number else "<const/>"
+            lines.append(f"                <{limit.name}>{bounds}</{limit.name}>")
+        lines.append("            </constraints>")
+    body = "\n".join(lines)
+    return f"        <{role}>\n{body}\n        </{role}>"
+
+
 def _writer_grants(database: str) -> tuple[str, ...]:
     """Everything inside the database, nothing outside: no files, no network, no users."""
     engines = ("MergeTree", "ReplacingMergeTree", "AggregatingMergeTree", "Memory")
@@ -121,6 +124,8 @@ def _writer_grants(database: str) -> tuple[str, ...]:
         f"GRANT SELECT, INSERT, ALTER, DROP, TRUNCATE, OPTIMIZE, SHOW, dictGet ON {database}*.*",
         f"GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE DICTIONARY ON {database}*.*",
         f"GRANT SYSTEM MERGES ON {database}*.*",
+        f"GRANT BACKUP ON {database}*.*",
+        "GRANT READ, WRITE ON DISK",  # the disk of backups is the only one that they may use
         "GRANT SYSTEM RELOAD DICTIONARY ON *.*",  # can't be granted for one database
         *(f"GRANT TABLE ENGINE ON {engine}" for engine in engines),
     )

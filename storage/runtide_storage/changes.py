@@ -26,7 +26,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtide_workers.detection.student import two_sided_p
+from runtide_storage.student import two_sided_p
 
 Floats = NDArray[np.float64]
 

@@ -1,0 +1,91 @@
+"""Users that only read: what makes them on a server, and that their rights and limits hold on the real engine.
+
+The embedded engine has no place for users made by SQL: there the same limits come from its configuration.
+"""
+
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from runtide_storage import Client
+from runtide_storage.connect import Endpoint, connect
+from runtide_storage.errors import QueryError
+from runtide_storage.users import ROLES, ensure_users, statements
+from tests.fixtures.storage import Engine
+
+WORD = 'it\'s \\ "long" @:/'
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_server_understands_what_makes_them(database: Engine, role: str) -> None:
+    user = Endpoint.parse(f"http://ada%60%27:{quote(WORD, safe='')}@127.0.0.1/runtide")
+    found = list(statements(role, user, "run`tide"))
+    assert not any(WORD in statement or "it's" in statement for statement in found)
+    for statement in found:  # as a syntax tree: this engine can't keep users
+        tree = database.client().query(f"EXPLAIN AST {statement}").result_rows
+        assert "Query" in tree[0][0]
+
+
+def test_where_nobody_may_make_users_those_that_can_log_in_are_kept(database: Engine) -> None:
+    client = database.client()
+    assert ensure_users(client, {"reader": database.url("reader"), "analyst": database.url("writer")}) == []
+    with pytest.raises(QueryError, match=r"the user nobody can't be made: .*privileges"):
+        ensure_users(
+            client, {"reader": f"http://nobody:{quote(WORD, safe='')}@127.0.0.1:{database.server.http_port}/x"}
+        )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_they_can_only_read_and_nothing_beside_the_tables(database: Engine, role: str, tmp_path: Path) -> None:
+    with Client(database.url(role)) as client:
+        assert client.sql("SELECT count() AS n FROM v_runs").to_pylist() == [{"n": 0}]
+        for statement in (
+            "INSERT INTO runs (run) VALUES (1)",
+            "DROP TABLE runs",
+            "ALTER TABLE runs DELETE WHERE 1",
+            "CREATE TABLE x (n UInt8) ENGINE = Memory",
+            "CREATE USER x",
+            "SYSTEM FLUSH LOGS",
+            "BACKUP TABLE runs TO Disk('backups', 'x')",
+            f"SELECT * FROM file('{tmp_path}/x', 'LineAsString', 'l String')",
+            "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString', 'l String')",
+            "SELECT * FROM remote('127.0.0.1', 'system', 'one')",
+            "SELECT * FROM executable('x', 'TSV', 'l String')",
+            "SELECT * FROM system.users",
+            "SELECT * FROM system.query_log",
+            f"SELECT 1 INTO OUTFILE '{tmp_path}/x'",
+            "SET readonly = 0",
+        ):
+            with pytest.raises(QueryError):
+                client.sql(statement)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("max_execution_time", 0), ("max_execution_time", 10**6), ("max_result_rows", 10**9), ("max_threads", 64),
+        ("readonly", 0), ("readonly", 1), ("max_memory_usage", 0), ("max_memory_usage", 1 << 50),
+        ("result_overflow_mode", "break"), ("timeout_overflow_mode", "break"),
+    ],
+)  # fmt: skip
+def test_nobody_lifts_the_analysts_limits(database: Engine, setting: str, value: object) -> None:
+    client = connect(database.url("analyst"))
+    with pytest.raises(Exception, match=r"(?i)setting|readonly"):
+        client.query("SELECT 1", settings={setting: value})
+    with pytest.raises(Exception, match=r"(?i)setting|readonly"):
+        client.query(f"SELECT 1 SETTINGS {setting} = '{value}'")
+
+
+def test_rows_time_and_memory_end(database: Engine) -> None:
+    with Client(database.url("analyst")) as people:
+        with pytest.raises(QueryError, match="too many rows"):
+            people.sql("SELECT number FROM numbers(2000000)")
+        with pytest.raises(QueryError, match="too long"):
+            people.sql(
+                "SELECT sum(sleepEachRow(1)) FROM numbers(100) SETTINGS max_execution_time = 1, max_block_size = 1"
+            )
+        with pytest.raises(QueryError, match="too much memory"):
+            people.sql(
+                "SELECT length(groupArray(number)) FROM numbers(200000000) SETTINGS max_memory_usage = 100000000"
+            )
