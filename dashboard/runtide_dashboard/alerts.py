@@ -9,8 +9,9 @@ import pyarrow as pa
 import streamlit as st
 
 from runtide_dashboard import formats, url
-from runtide_dashboard.differences import ABSENT, shown
+from runtide_dashboard.differences import ABSENT
 from runtide_dashboard.records import Alert
+from runtide_storage.differences import shown
 
 MEMBERS_DRAWN_MAX = 8  # of the baseline, the newest: more would bury the run
 ID_CHARS = 8

@@ -15,9 +15,13 @@ ICON = str(HERE / "pictures" / "icon.png")
 st.set_page_config(page_icon=ICON, layout="wide")
 page = st.navigation(
     [
+        st.Page("views/live.py", title="Live", icon=":material/sensors:"),
         st.Page("views/runs.py", title="Runs", icon=":material/list:", default=True),
         st.Page("views/compare.py", title="Compare", icon=":material/show_chart:"),
+        st.Page("views/run.py", title="Run", icon=":material/science:"),
         st.Page("views/alerts.py", title="Alerts", icon=":material/notifications:"),
+        st.Page("views/trends.py", title="Trends", icon=":material/timeline:"),
+        st.Page("views/sql.py", title="SQL", icon=":material/database:"),
         st.Page("views/pipeline.py", title="Pipeline", icon=":material/monitor_heart:"),
     ],
     position="top",

@@ -10,9 +10,10 @@ import numpy as np
 
 from runtide_dashboard import formats, names, palette
 from runtide_dashboard.curves import Axis, Panel, RunLabel, Series, XKind, encode
-from runtide_dashboard.differences import ABSENT, best_of, differing, goal_of, shown, winner
+from runtide_dashboard.differences import ABSENT, best_of, goal_of, winner
 from runtide_dashboard.records import Curve, Floats, Run, Summary
 from runtide_dashboard.smoothing import smooth
+from runtide_storage.differences import differing, shown
 
 BANDS_RUNS_MAX = 12  # beyond that bands only cover each other
 SMOOTHING_SPAN_MAX = 0.2  # of the x axis, at the slider's end

@@ -16,13 +16,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import streamlit as st
 
 from runtide_dashboard import history, status
+from runtide_dashboard.console import ROWS_MAX as CONSOLE_ROWS_MAX
+from runtide_dashboard.console import parameters
 from runtide_dashboard.curves import XKind
 from runtide_dashboard.records import Alert, Curve, Health, Project, Run, Summary
-from runtide_storage import Client
+from runtide_storage import Client, regressions
 from runtide_storage.errors import Ambiguous, NotFound, StorageError, Unreachable
+from runtide_storage.regressions import By, History
 
 RUNS_MAX = 60  # curves in a panel
 PANELS_MAX = 8
@@ -30,6 +34,7 @@ ALERTS_MAX = 500  # in the feed
 LISTED_MAX = 2_000  # runs in the table
 METRICS_MAX = 2_000  # names to choose from
 SPARK_POINTS = 40
+BIN_S = 30  # of the pipeline's last hour
 VALUE_SHOWN_MAX = 300  # characters of a dead letter
 LIVE_S = 1.5  # a bit below the pages' refresh, so that each refresh sees something new
 SPARK_S = 10.0  # a sparkline of 40 points hardly changes in that time
@@ -151,6 +156,24 @@ def find(refs: tuple[str, ...], listed: Sequence[Run]) -> tuple[list[Run], list[
     return [known[ref] for ref in refs if ref in known], [ref for ref in refs if ref not in known]
 
 
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=128)
+def passing(project: str, where: str) -> tuple[str, ...]:
+    """The newest LISTED_MAX runs of the project that pass a filter. Raises `FilterError`, which points at the fault."""
+    with _connection().client() as client:
+        return tuple(_ref(row) for row in client.runs(project, where, limit=LISTED_MAX).to_pylist())
+
+
+@st.cache_data(ttl=SPARK_S, show_spinner=False, max_entries=128)
+def verdicts(refs: tuple[str, ...]) -> dict[str, str]:
+    """Run -> how the whole of it compares with its baseline; without entry while there is no verdict."""
+    sql = """
+        SELECT project, run_id, verdict FROM v_verdicts
+        WHERE metric = '' AND project IN {projects:Array(String)} AND run_id IN {run_ids:Array(String)}
+            AND concat(project, '/', run_id) IN {refs:Array(String)}
+    """
+    return {_ref(row): row["verdict"] for row in _ask(sql, **_these(refs))} if refs else {}
+
+
 def _run(row: dict[str, Any]) -> Run:
     return Run(
         ref=_ref(row),
@@ -246,6 +269,13 @@ def values(refs: tuple[str, ...], section: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)
+def events(ref: str) -> list[dict[str, Any]]:
+    """Everything a run said besides metrics, the oldest first, as `Client.events` has it."""
+    with _connection().client() as client:
+        return [row | {"ts": _utc(row["ts"])} for row in client.events(ref).to_pylist()]
+
+
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=32)
 def alerts(project: str) -> tuple[Alert, ...]:
     """The newest ALERTS_MAX alerts of a project, the newest first."""
@@ -279,12 +309,68 @@ def _detail(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+@st.cache_data(ttl=SLOW_S, show_spinner=False, max_entries=16)
+def histories(project: str, by: By) -> list[History]:
+    """The families of a project, each with its finished runs and where their values changed."""
+    with _connection().client() as client:
+        return regressions.histories(client.finals(project).to_pylist(), by)
+
+
 @st.cache_data(ttl=2.0, show_spinner=False, max_entries=2)
 def pipeline() -> Health:
     """How the pipeline is."""
     with _connection().client() as client:
         [row] = client.pipeline().to_pylist()
     return Health(**{name: row[name] for name in _HEALTH})
+
+
+# A worker's counters begin at 0 when it starts again; the newest bin is left out, for it is not full yet.
+_PIPELINE_HOUR = """
+    SELECT toDateTime64(bin, 3) AS at, sum(gained) / {bin_s:UInt32} AS points_per_s, sum(waiting) AS lag,
+        max(late_ms) / 1000 AS behind_s
+    FROM (
+        SELECT worker, bin, sum(more) AS gained, argMax(lag, at) AS waiting, max(late) AS late_ms
+        FROM (
+            SELECT worker, at, lag, toStartOfInterval(at, toIntervalSecond({bin_s:UInt32})) AS bin,
+                dateDiff('millisecond', fresh_to, at) AS late,
+                greatest(0, toInt64(points) - lagInFrame(toInt64(points), 1, toInt64(points)) OVER (
+                    PARTITION BY worker ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS more
+            FROM v_workers WHERE at > now64(3) - toIntervalHour(1)
+        )
+        GROUP BY worker, bin
+    )
+    WHERE bin < toStartOfInterval(now(), toIntervalSecond({bin_s:UInt32}))
+    GROUP BY bin ORDER BY bin
+"""
+_WORKERS = """
+    SELECT worker, max(beat.at) AS seen_at,
+        argMax(dateDiff('millisecond', fresh_to, beat.at), beat.at) / 1000 AS behind_s,
+        argMax(lag, beat.at) AS waiting, argMax(points, beat.at) AS stored, argMax(duplicates, beat.at) AS repeated,
+        argMax(dead, beat.at) AS refused
+    FROM v_workers AS beat WHERE beat.at > now64(3) - toIntervalHour(1) GROUP BY worker ORDER BY worker
+"""
+
+
+@st.cache_data(ttl=SLOW_S, show_spinner="Asking …", max_entries=32, max_size="128MB")
+def console(statement: str, project: str, metric: str) -> tuple[pa.Table, float]:
+    """The answer to people's own SQL, one row more than is shown of it, and the seconds it took."""
+    started = time.perf_counter()
+    params = parameters(statement, project=project, metric=metric)
+    with _connection().client() as client:
+        found = client.sql(statement, params, limit=CONSOLE_ROWS_MAX + 1).arrow
+    return found, time.perf_counter() - started
+
+
+@st.cache_data(ttl=5.0, show_spinner=False, max_entries=2)
+def pipeline_hour() -> list[dict[str, Any]]:
+    """The last hour in bins of BIN_S: at, points_per_s, lag (messages), behind_s."""
+    return [row | {"at": _utc(row["at"])} for row in _ask(_PIPELINE_HOUR, bin_s=BIN_S)]
+
+
+@st.cache_data(ttl=2.0, show_spinner=False, max_entries=2)
+def workers() -> list[dict[str, Any]]:
+    """The last word of each worker that was heard of in the last hour; its counters are since it started."""
+    return [row | {"seen_at": _utc(row["seen_at"])} for row in _ask(_WORKERS)]
 
 
 @st.cache_data(ttl=2.0, show_spinner=False, max_entries=4)

@@ -1,50 +1,15 @@
-"""How runs differ: the settings they don't share, and the values they reached."""
+"""What runs reached, and which is the best of them."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+
+from runtide_storage import goals
+from runtide_storage.goals import Goal
 
 ABSENT = "–"
-Goal = Literal["minimize", "maximize"]
-
-_LESS_IS_BETTER = frozenset(
-    ("loss", "error", "err", "perplexity", "ppl", "mae", "mse", "rmse", "nll", "bpb", "wer", "cer", "fid", "regret")
-)
-_MORE_IS_BETTER = frozenset(
-    (
-        "acc", "accuracy", "auc", "f1", "precision", "recall", "bleu", "rouge", "reward", "return", "score", "r2",
-        "iou", "map", "ndcg", "mfu",
-    )
-)  # fmt: skip
-
-
-def differing(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """key -> run -> value, only for keys whose value is not the same in all runs. A run that lacks a key has no entry.
-
-    Values are compared as JSON, so 1 and 1.0 are the same and 1 and "1" are not.
-    """
-    keys = sorted({key for config in configs.values() for key in config})
-    found: dict[str, dict[str, Any]] = {}
-    for key in keys:
-        values = {run: config[key] for run, config in configs.items() if key in config}
-        if len(values) < len(configs) or len({_canonical(value) for value in values.values()}) > 1:
-            found[key] = values
-    return found
-
-
-def _canonical(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return json.dumps(value, sort_keys=True, default=str)
-
-
-def shown(value: Any) -> str:
-    """A setting as text: strings bare, everything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
 
 
 def goal_of(metric: str, defined: str | None = None) -> Goal | None:
@@ -53,12 +18,7 @@ def goal_of(metric: str, defined: str | None = None) -> Goal | None:
         return "minimize"
     if defined == "maximize":
         return "maximize"
-    words = set(metric.lower().replace("/", "_").replace("-", "_").replace(".", "_").split("_"))
-    if words & _LESS_IS_BETTER:
-        return "minimize"
-    if words & _MORE_IS_BETTER:
-        return "maximize"
-    return None
+    return goals.goal_of(metric)
 
 
 @dataclass(frozen=True, slots=True)

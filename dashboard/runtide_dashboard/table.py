@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,14 @@ Columns = dict[str, Any]
 
 UNPINNED_METRICS_MAX = 4  # with more columns the table scrolls sideways, and its first column must stay in sight
 
+_FILTER = re.compile(r'[<>=~]|\bin\s*\(|\bis\s+(not\s+)?null\b|\b(has|like)\s*["\']', re.IGNORECASE)
+_VERDICTS = {"better": "▲ better", "same": "= same", "worse": "▼ worse"}
+
+
+def is_filter(text: str) -> bool:
+    """Whether it is meant in the filter language (docs/filters.md), and not as words to look for."""
+    return _FILTER.search(text) is not None
+
 
 def matches(run: Run, words: str) -> bool:
     """Whether every word occurs in the run's name, id, group, tags, host or state, whatever its case."""
@@ -29,6 +38,7 @@ def build(
     metrics: Sequence[str],
     summaries: Mapping[tuple[str, str], Summary],
     sparks: Mapping[str, Sequence[float]],
+    verdicts: Mapping[str, str],
     now: datetime,
 ) -> tuple[pa.Table, Columns]:
     """The table and its column configuration: one row per run, in the order given; sparklines are of the first metric.
@@ -49,6 +59,10 @@ def build(
             color=[status.colour(state) for state in status.STATES],
         ),
     }
+    if any(run.ref in verdicts for run in runs):
+        said = [verdicts.get(run.ref) for run in runs]
+        data["verdict"] = pa.array([_VERDICTS.get(one, one) if one else None for one in said], pa.string())
+        shape["verdict"] = column.TextColumn("Verdict", width=96, help="Against the baseline of its family")
     if metrics:
         data["spark"] = pa.array([_spark(sparks.get(run.ref)) for run in runs], pa.list_(pa.float64()))
         shape["spark"] = column.LineChartColumn(_title(metrics[0]), width=130)

@@ -23,6 +23,10 @@ PAGES = {
     "runs": ("q", "state", "columns", "page"),
     "compare": ("runs", "metrics", "x", "log", "smooth", "zoom", "base"),
     "alerts": ("alert", "alert_state", "severity", "alert_zoom"),
+    "run": ("run", "section", "kinds", "run_zoom"),
+    "trends": ("family", "by"),
+    "live": ("live_metric",),
+    "sql": ("sql", "sql_metric", "chart", "chart_x", "chart_y"),
 }
 
 

@@ -60,7 +60,7 @@ class SeededRun:
                 }
             ],
         )  # fmt: skip
-        self._event("start", {"name": name, "group": group, "tags": list(tags)}, self.started_ms)
+        self.event("start", {"name": name, "group": group, "tags": list(tags)}, self.started_ms)
         self.values("config", config or {})
         self.values("meta", meta or {})
 
@@ -126,9 +126,9 @@ class SeededRun:
             if state == "killed"
             else ("finish", {"state": state, "exit_code": int(state != "finished")})
         )
-        self._event(kind, data, at_ms)
+        self.event(kind, data, at_ms)
 
-    def _event(self, kind: str, data: Mapping[str, Any], at_ms: int) -> None:
+    def event(self, kind: str, data: Mapping[str, Any], at_ms: int) -> None:
         self.writer.rows(
             "run_events",
             [

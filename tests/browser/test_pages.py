@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site, Visit
 from tests.browser.seeding import SeededRun, loss_curve, now_ms
@@ -107,6 +107,20 @@ def test_choose_runs_and_compare_them(visit: Visit) -> None:
     assert address(page)["runs"] == ["live,run-6"]
     assert int(drawn["points"]) > 500
     assert all(covered > 300 for covered in ink(page))
+
+
+def test_the_filter_language_narrows_the_table(visit: Visit) -> None:
+    page = visit.open("/?project=llm")
+    box = page.get_by_role("searchbox", name="Filter")
+    box.fill('config.lr = 0.002 and max.eval/accuracy > 0.5 and state = "finished"')
+    page.get_by_text("4 runs of 9").wait_for()
+    expect(page.locator("[data-testid=glide-cell-1-0]")).to_have_text("gpt-120m-7")  # the caption is drawn first
+    assert [cell(page, 1, row) for row in range(4)] == [f"gpt-120m-{i}" for i in (7, 5, 3, 1)]
+    box.fill("config.lr = = 1")
+    page.get_by_text("This filter can't be read").wait_for()
+    assert "config.lr = = 1\n            ^" in page.locator("[data-testid=stCode]").inner_text()
+    box.fill("gpt-120m-3")
+    page.get_by_text("1 run of 9").wait_for()
 
 
 def test_the_selection_holds_while_the_table_goes_on(visit: Visit, seeded: SeededRun) -> None:

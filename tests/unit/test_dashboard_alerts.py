@@ -95,11 +95,12 @@ def test_one_alert_is_explained_among_its_baseline(storage: Storage) -> None:
     assert f"runtide ack {alert(1).id[:8]}" in text
 
 
-def test_it_leads_to_the_comparison(storage: Storage) -> None:
-    [link] = open_page("alerts", alert=alert(1).id).get("page_link")
+def test_it_leads_to_the_comparison_and_to_the_run(storage: Storage) -> None:
+    link, run = open_page("alerts", alert=alert(1).id).get("page_link")
     assert link.proto.label == "Compare in full"
     runs = "%2C".join(["r11", *(f"r{i}" for i in range(3, 11))])
     assert link.proto.query_string == f"project=llm&runs={runs}&metrics=train%2Floss"
+    assert (run.proto.label, run.proto.query_string) == ("Open the run", "project=llm&run=r11")
 
 
 def test_a_window_of_the_address_is_shown(storage: Storage) -> None:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from runtide_dashboard import comparison, palette
 from runtide_dashboard.comparison import Look
 from runtide_dashboard.curves import decode
-from runtide_dashboard.differences import best_of, differing, goal_of, winner
+from runtide_dashboard.differences import best_of, goal_of, winner
 from runtide_dashboard.records import Curve, Run, Summary
 from runtide_dashboard.smoothing import smooth
+from runtide_storage.differences import differing
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 RANKS = st.dictionaries(st.text(min_size=1, max_size=4), st.integers(0, 5000), max_size=60)

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 import streamlit as st
 
-from runtide_dashboard import data
+from runtide_dashboard import data, table
 from runtide_dashboard.records import Health
-from runtide_storage.errors import QueryError, Unreachable
-from tests.fixtures.pages import HOSTILE, Storage, answered, drawn, open_page, run, words
+from runtide_storage.errors import FilterError, QueryError, Unreachable
+from tests.fixtures.pages import HOSTILE, NOW, Storage, answered, drawn, open_page, run, words
 
 
 @pytest.fixture
@@ -38,6 +39,38 @@ def test_the_filter_looks_at_names_tags_and_states(storage: Storage) -> None:
     assert len(open_page(q="CRASHED").dataframe[0].value) == 1
     assert len(open_page(state=["crashed"]).dataframe[0].value) == 1
     assert len(open_page(state=["no such state"]).dataframe[0].value) == 12
+
+
+def test_a_filter_with_an_operator_is_asked_of_storage(storage: Storage) -> None:
+    storage.passing = ("llm/r7", "llm/r3")
+    app = open_page(q="config.lr > 0.01")
+    assert list(app.dataframe[0].value["run"]) == ["gpt-07", HOSTILE]
+    assert ("llm", "config.lr > 0.01") in storage.asked and "2 runs of 12" in words(app)
+    assert list(open_page(q="config.lr > 0.01", state=["crashed"]).dataframe[0].value["run"]) == [HOSTILE]
+
+
+def test_a_filter_that_is_none_is_pointed_at(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(project: str, where: str) -> None:
+        raise FilterError("expected a value", where, len(where))
+
+    monkeypatch.setattr(data, "passing", refuse)
+    app = open_page(q="config.lr >")
+    assert not app.dataframe
+    assert "This filter can't be read" in words(app) and "config.lr >\n           ^" in words(app)
+
+
+def test_words_and_filters_are_told_apart() -> None:
+    for text in ("lr>1", 'tags has "x"', "state in ('a')", "group is null", "name ~ 'x'", "host like 'gpu-%'"):
+        assert table.is_filter(text), text
+    for text in ("", "gpt 07", "trained in paris", "this has been", "it is", "likely-best"):
+        assert not table.is_filter(text), text
+
+
+def test_verdicts_have_a_column_once_there_are_any(storage: Storage) -> None:
+    assert "verdict" not in open_page().dataframe[0].value.columns
+    storage.verdicts = {"llm/r11": "worse", "llm/r10": "no baseline"}
+    st.cache_data.clear()
+    assert list(open_page().dataframe[0].value["verdict"].fillna(""))[:3] == ["▼ worse", "no baseline", ""]
 
 
 def test_a_filter_that_hides_everything_can_be_cleared(storage: Storage) -> None:
@@ -175,6 +208,18 @@ def test_only_live_runs_are_followed(storage: Storage, monkeypatch: pytest.Monke
     storage.runs[1] = replace(storage.runs[1], state="running", ended_at=None)
     app.run()
     assert refreshes == [2, 2]
+
+
+def test_the_pipelines_last_hour_and_its_workers(storage: Storage) -> None:
+    assert not open_page("pipeline").get("vega_lite_chart")  # nothing to draw yet
+    at = [NOW - timedelta(seconds=30 * i) for i in (3, 2, 1)]
+    storage.hour = [{"at": each, "points_per_s": 5.0, "lag": 1, "behind_s": 0.1} for each in at]
+    storage.workers = [
+        {"worker": HOSTILE, "seen_at": NOW, "behind_s": 0.2, "waiting": 3, "stored": 9, "repeated": 1, "refused": 0}
+    ]
+    app = open_page("pipeline")
+    assert len(app.get("vega_lite_chart")) == 3
+    assert list(app.dataframe[0].value["worker"]) == [HOSTILE] and "<img" not in words(app)
 
 
 def test_the_pipeline_in_figures(storage: Storage) -> None:

@@ -167,11 +167,16 @@ def _curves(alert: Alert) -> None:
         states.storage_failed(error)
         return
     curves.show(payload, key=CURVES_KEY, on_zoom=_zoomed)
-    st.page_link(
-        "views/compare.py", label="Compare in full" if len(refs) > 1 else "Look at the run",
-        icon=":material/show_chart:",
-        query_params={"project": alert.project, "runs": url.joined(refs, alert.project), "metrics": alert.metric},
-    )  # fmt: skip
+    with st.container(horizontal=True):
+        st.page_link(
+            "views/compare.py", label="Compare in full" if len(refs) > 1 else "Look at the curve",
+            icon=":material/show_chart:",
+            query_params={"project": alert.project, "runs": url.joined(refs, alert.project), "metrics": alert.metric},
+        )  # fmt: skip
+        st.page_link(
+            "views/run.py", label="Open the run", icon=":material/science:",
+            query_params={"project": alert.project, "run": alert.run_id},
+        )  # fmt: skip
 
 
 def _zoomed() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import streamlit as st
 
 from runtide_dashboard import data, formats, states
@@ -9,12 +12,15 @@ from runtide_storage.errors import StorageError
 
 REFRESH_S = 5
 DEAD_LETTERS_SHOWN = 100
+CHART_PX = 160
 
 
 @st.fragment(run_every=REFRESH_S)
 def page() -> None:
     try:
         health = data.pipeline()
+        hour = data.pipeline_hour()
+        workers = data.workers()
         letters = data.dead_letters(DEAD_LETTERS_SHOWN)
     except StorageError as error:
         states.storage_failed(error)
@@ -28,6 +34,8 @@ def page() -> None:
             "Messages waiting", formats.number(health.lag or 0), border=True, help="In the broker, not stored yet"
         )
         st.metric("Dead letters", f"{health.dead_letters:,}", border=True, help="Messages that broke the contract")
+    _last_hour(hour)
+    _workers(workers)
     if not letters:
         st.caption("No dead letters: every message so far kept the contract.")
         return
@@ -42,6 +50,43 @@ def page() -> None:
             "detail": st.column_config.TextColumn("What was wrong", width=420),
             "source": st.column_config.TextColumn("Topic, partition, offset"),
             "value": st.column_config.TextColumn("Message"),
+        },
+    )  # fmt: skip
+
+
+def _last_hour(hour: Sequence[Mapping[str, Any]]) -> None:
+    if len(hour) < 2:
+        return  # there is no line to draw yet
+    st.subheader("The last hour", anchor=False)
+    with st.grid(3):
+        for name, title in (
+            ("points_per_s", "Points a second"),
+            ("lag", "Messages waiting"),
+            ("behind_s", "Seconds behind"),
+        ):
+            with st.container():
+                st.caption(title)
+                st.area_chart(
+                    {"at": [row["at"] for row in hour], title: [row[name] for row in hour]},
+                    x="at", y=title, x_label="", y_label="", height=CHART_PX, alt=f"{title} over the last hour",
+                )  # fmt: skip
+
+
+def _workers(found: Sequence[Mapping[str, Any]]) -> None:
+    if not found:
+        return
+    st.subheader("Workers", anchor=False)
+    column = st.column_config
+    st.dataframe(
+        list(found), hide_index=True, key="workers", alt="Each worker of the last hour and what it last said",
+        column_config={
+            "worker": column.TextColumn("Worker"),
+            "seen_at": column.DatetimeColumn("Last heard of", format="distance"),
+            "behind_s": column.NumberColumn("Seconds behind", format="%.1f"),
+            "waiting": column.NumberColumn("Messages waiting", format="localized"),
+            "stored": column.NumberColumn("Points stored", format="localized", help="Since it started"),
+            "repeated": column.NumberColumn("Repeated", format="localized", help="Delivered again, stored once"),
+            "refused": column.NumberColumn("Dead letters", format="localized", help="Since it started"),
         },
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from runtide_dashboard import data, formats, header, metrics, selection, states, status, table, url
 from runtide_dashboard.records import Run
-from runtide_storage.errors import StorageError
+from runtide_storage.errors import FilterError, StorageError
 
 LIVE_REFRESH_S = 2
 IDLE_REFRESH_S = 10  # so that a run that starts now shows up
@@ -51,7 +51,8 @@ def _controls(runs: Sequence[Run], names: Sequence[str]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text_input(
             "Filter", key=url.widget("q", url.text("q")), on_change=url.taken("q", default="", drop=["page"]),
-            type="search", live=True, width=300, placeholder="Name, group, tag, host …", label_visibility="collapsed",
+            type="search", live=True, width=420, placeholder="Words, or config.lr > 0.01 and last.loss < 2",
+            label_visibility="collapsed",
         )  # fmt: skip
         st.pills(
             "Status", present, key=url.widget("state", url.some_of("state", present)),
@@ -75,7 +76,7 @@ def _columns(names: Sequence[str]) -> list[str]:
 def _table(project: str, shown_metrics: tuple[str, ...]) -> None:
     try:
         listed = data.runs(project)
-        wanted = _filtered(listed.runs)
+        wanted = _filtered(project, listed.runs)
         if not wanted:
             _no_match(len(listed.runs))
             return
@@ -86,12 +87,18 @@ def _table(project: str, shown_metrics: tuple[str, ...]) -> None:
         )
         summaries = data.summaries(tuple(rows), shown_metrics)
         sparks = data.sparklines(tuple(rows), shown_metrics[0]) if shown_metrics else {}
+        verdicts = data.verdicts(tuple(rows))
+    except FilterError as error:
+        _bad_filter(error)
+        return
     except StorageError as error:
         states.storage_failed(error)
         return
-    by_ref = {run.ref: run for run in listed.runs}
+    by_ref = {run.ref: run for run in (*listed.runs, *wanted)}
     _actions(project, listed, wanted, waiting, chosen)
-    arrow, columns = table.build([by_ref[ref] for ref in rows], shown_metrics, summaries, sparks, datetime.now(UTC))
+    arrow, columns = table.build(
+        [by_ref[ref] for ref in rows], shown_metrics, summaries, sparks, verdicts, datetime.now(UTC)
+    )
     st.dataframe(
         arrow, key=_table_key(), column_config=columns, hide_index=True, on_select="rerun", selection_mode="multi-row",
         selection_default={"selection": {"rows": selection.places(chosen, rows)}},
@@ -136,9 +143,23 @@ def _take_new() -> None:
     st.session_state._take_new = True
 
 
-def _filtered(runs: Sequence[Run]) -> list[Run]:
+def _filtered(project: str, listed: Sequence[Run]) -> list[Run]:
+    """The runs that pass: those that are listed, by words; any of the project, by the filter language."""
     words, wanted = url.text("q"), url.some_of("state", status.STATES)
-    return [run for run in runs if (not wanted or run.state in wanted) and table.matches(run, words)]
+    if table.is_filter(words):
+        found, _ = data.find(data.passing(project, words), listed)
+    else:
+        found = [run for run in listed if table.matches(run, words)]
+    return [run for run in found if not wanted or run.state in wanted]
+
+
+def _bad_filter(error: FilterError) -> None:
+    st.warning("**This filter can't be read.**", icon=":material/filter_alt_off:")
+    st.code(f"{error.pointer}\n{error}", language=None)
+    st.caption(
+        'For example `config.lr > 0.01 and last.loss < 2`, `tags has "prod"`, `state = "failed" and started > 7d ago`. '
+        "Without an operator, words are looked for in names, groups, tags and hosts."
+    )
 
 
 def _page_of(total: int) -> int:
@@ -165,6 +186,9 @@ def _actions(project: str, listed: data.RunList, wanted: Sequence[Run], waiting:
         if st.button(label, type="primary" if chosen else "secondary", icon=":material/show_chart:", key="compare"):
             refs = (chosen or newest)[: data.RUNS_MAX]
             st.switch_page("views/compare.py", query_params={"project": project, "runs": url.joined(refs, project)})
+        if len(chosen) == 1 and st.button("Open the run", icon=":material/science:", key="open_run"):
+            run_id = chosen[0].removeprefix(f"{project}/")
+            st.switch_page("views/run.py", query_params={"project": project, "run": run_id})
         if chosen:
             st.button("Clear", type="tertiary", on_click=_clear_selection)
         if len(chosen) > data.RUNS_MAX:
