@@ -112,7 +112,7 @@ class Writer:
         if self.settings.mode == "online" and not self._in_child:
             from runtide import delivery
 
-            is_starting = self._ensure_shipper()
+            is_starting = self._ensure_shipper(at_once=True)
             delivery.wait(self.journal, self.settings.dir, self.settings.kafka, deadline, is_starting=is_starting)
 
     def before_fork(self) -> None:
@@ -196,13 +196,13 @@ class Writer:
             except Exception as error:  # noqa: BLE001 - the journal keeps everything until a shipper comes
                 warn(f"run {self.settings.run_id}: no shipper thread: {error}")
 
-    def _ensure_shipper(self) -> bool:
+    def _ensure_shipper(self, *, at_once: bool = False) -> bool:
         """True: one runs, or will soon. Others' business, as in the modes thread and external, is False."""
         if self.settings.shipper != "process":
             return False
         from runtide.shipper import spawn  # here: subprocess costs 10 ms of import
 
-        return spawn.ensure(self.settings.dir, self.settings.kafka)
+        return spawn.ensure(self.settings.dir, self.settings.kafka, at_once=at_once)
 
     def _keep_house(self) -> None:
         self._report_drops()

@@ -173,8 +173,7 @@ def test_an_idle_shipper_leaves_and_a_journal_begun_meanwhile_is_not_left_behind
                 writer = JournalWriter(tmp_path, "run", f"w{n}", broker.bootstrap)
                 writer.log_steps(1)
                 writer.finish()
-                (tmp_path / os.path.basename(spawn.path_of(".", broker.bootstrap, "spawn"))).unlink(missing_ok=True)
-                assert spawn.ensure(tmp_path, broker.bootstrap)
+                assert spawn.ensure(tmp_path, broker.bootstrap, at_once=True)
                 wait_until(lambda w=writer: delivered(w), 20, or_else=lambda w=writer: f"left: {w.files}")  # type: ignore[misc]
                 writers.append(writer)
                 for found in status.read(tmp_path):

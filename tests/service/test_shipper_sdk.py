@@ -85,6 +85,25 @@ def test_a_killed_trainer_loses_nothing(tmp_path: Path, broker: Broker, environm
             assert json.loads(lines[max(lines)])["d"] == {"state": "killed"}
 
 
+def test_a_training_that_ends_right_after_its_shipper_was_killed_leaves_another(
+    tmp_path: Path, broker: Broker, environment: dict[str, str]
+) -> None:
+    """Nobody will ask again: the last look must not be told that a shipper is being started when it has just died."""
+    with Sink(broker.bootstrap) as sink:
+        ending = (
+            "from runtide.shipper import spawn, status\n"
+            f"root, kafka = {str(tmp_path)!r}, {broker.bootstrap!r}\n"
+            "while not (found := status.read(root)): time.sleep(0.01)\n"
+            "os.kill(found[0].pid, 9)\n"
+            "while spawn.is_running(root, kafka): time.sleep(0.01)\n"
+            "run.log({'loss': 0.5, 'acc': 50})\n"
+            "run.finish(timeout=0)"
+        )
+        (run,) = train(environment, 50, ending)
+        wait_until(lambda: not journals(tmp_path), 20, or_else="a journal stays")
+        assert steps_of(sink, run) == list(range(51))
+
+
 def test_the_thread_delivers_too(tmp_path: Path, broker: Broker, environment: dict[str, str]) -> None:
     with Sink(broker.bootstrap) as sink:
         run, _ = train(environment, 300, FINISH, shipper="thread")

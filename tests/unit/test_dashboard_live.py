@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -19,7 +19,7 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
 def test_what_runs_and_what_just_ended(storage: Storage) -> None:
     storage.runs[11] = replace(storage.runs[11], state="running", ended_at=None, name=HOSTILE)
     storage.runs[5] = replace(storage.runs[5], state="stalled", ended_at=None)
-    storage.runs[7] = replace(storage.runs[7], ended_at=NOW - timedelta(minutes=3))
+    storage.runs[7] = replace(storage.runs[7], ended_at=datetime.now(UTC) - timedelta(minutes=3))
     app = open_page("live")
     assert {metric.label: metric.value for metric in app.metric} == {
         "Running": "2", "Stalled": "1", "Points a second": "1,000", "Alerts": "0",

@@ -20,6 +20,7 @@ from runtide.shipper.locks import FileLock, is_held
 from runtide.shipper.progress import CHECKPOINTS_MAX, START, Checkpoint, Progress, load_state, save_state, state_path
 from runtide.shipper.shipment import remove_run_directory
 from runtide.shipper.tail import Limits, Position, Tail
+from tests.fixtures.waiting import wait_until
 
 
 def write_segment(folder: Path, number: int, seq: int, body: bytes, writer: str = "w") -> Path:
@@ -257,6 +258,27 @@ class TestLocksAndStatus:
         assert not spawn.ensure(tmp_path / "absent", "k:1")
         monkeypatch.setattr(sys, "executable", "")
         assert not spawn.ensure(tmp_path, "k:1")
+
+    def test_a_shipper_that_dies_at_once_is_not_tried_all_the_time(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "executable", "/bin/false")
+        assert spawn.ensure(tmp_path, "k:1")
+        wait_until(lambda: not spawn.is_running(tmp_path, "k:1"), 10, or_else="the lock is held by nobody")
+        assert not spawn.ensure(tmp_path, "k:1")
+        assert spawn.ensure(tmp_path, "k:1", at_once=True)
+
+    def test_while_a_shipper_starts_it_counts_as_running(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It has the lock before its first statement, so of many who ask one starts it, and its death is seen."""
+        program = tmp_path / "slow"
+        program.write_text("#!/bin/sh\necho $$ > pid; exec sleep 60\n".replace("pid", str(tmp_path / "pid")))
+        program.chmod(0o700)
+        monkeypatch.setattr(sys, "executable", str(program))
+        assert spawn.ensure(tmp_path, "k:1")
+        assert spawn.is_running(tmp_path, "k:1")
+        wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "", 10, or_else="no pid")
+        os.kill(int((tmp_path / "pid").read_text()), 9)
+        wait_until(lambda: not spawn.is_running(tmp_path, "k:1"), 10, or_else="the lock outlives its process")
 
     def test_importing_the_shipper_package_loads_nothing_heavy(self) -> None:
         code = "import sys, runtide.shipper.spawn; print([m for m in ('aiokafka', 'asyncio') if m in sys.modules])"

@@ -19,11 +19,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kafka", required=True, help="bootstrap servers: host:port[,host:port]")
     parser.add_argument("--idle-exit-s", type=float, default=60.0, help="exit after this long without work; 0: never")
     parser.add_argument("--once", action="store_true", help="exit when everything there now is confirmed stored")
+    parser.add_argument("--lock-fd", type=int, help="the shipper lock, taken by whoever started this process")
     options = parser.parse_args(argv)
 
     directory = os.path.abspath(options.dir)
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    lock = FileLock(path_of(directory, options.kafka, "lock"))
+    path = path_of(directory, options.kafka, "lock")
+    lock = FileLock(path) if options.lock_fd is None else FileLock.inherited(path, options.lock_fd)
     if not lock.acquire(LOCK_PATIENCE_S):  # before anything heavy is imported: the losers of a race cost little
         print("another shipper serves this directory and target", file=sys.stderr)
         return 0

@@ -20,6 +20,18 @@ class FileLock:
         self.path = path
         self._fd = -1
 
+    @classmethod
+    def inherited(cls, path: str, fd: int) -> FileLock:
+        """The lock on `path` that the process which started this one took, and left open as `fd`."""
+        os.set_inheritable(fd, False)
+        lock = cls(path)
+        lock._hold(fd)
+        return lock
+
+    def fileno(self) -> int:
+        """The open file that bears the lock; whoever has a copy of it holds the lock too."""
+        return self._fd
+
     def acquire(self, patience_s: float = 0.0) -> bool:
         """Take the lock; False if another holds it longer than `patience_s`. Raises OSError if it can't be made."""
         if self._fd >= 0:
@@ -38,12 +50,15 @@ class FileLock:
             except OSError:
                 os.close(fd)
                 raise
+        self._hold(fd)
+        return True
+
+    def _hold(self, fd: int) -> None:
         self._fd = fd
         _held.add(self)
         with contextlib.suppress(OSError):  # the disk may be full; and it is for people, the lock itself says all
             os.ftruncate(fd, 0)
             os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-        return True
 
     def release(self) -> None:
         if self._fd >= 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import subprocess
@@ -10,16 +9,17 @@ import sys
 import time
 from collections.abc import Mapping
 
-from runtide.shipper.locks import is_held
+from runtide.shipper.locks import FileLock, is_held
 
-SPAWN_INTERVAL_S = 3.0  # a Python that starts needs some tenths of a second before it holds the lock
+SPAWN_INTERVAL_S = 3.0  # between starts: one that can't run here must not be tried by every rank all the time
+_PROBE_PATIENCE_S = 0.1
 _LOG_BYTES_MAX = 1 << 20
 # A shipper must behave the same whatever trainer happened to start it.
 _FOREIGN_ENV = ("PYTHONWARNINGS", "PYTHONINSPECT", "PYTHONASYNCIODEBUG", "PYTHONTRACEMALLOC", "PYTHONPROFILEIMPORTTIME")
 
 
 def path_of(directory: str, kafka: str, suffix: str) -> str:
-    """`<directory>/shipper-<8 hex of the target>.<suffix>`; suffixes: lock, json (status), log, spawn."""
+    """`<directory>/shipper-<8 hex of the target>.<suffix>`; suffixes: lock, json (status), log."""
     name = hashlib.blake2b(kafka.encode(), digest_size=4).hexdigest()
     return os.path.join(directory, f"shipper-{name}.{suffix}")
 
@@ -29,45 +29,48 @@ def is_running(directory: str | os.PathLike[str], kafka: str) -> bool:
     return is_held(path_of(os.fspath(directory), kafka, "lock"))
 
 
-def ensure(directory: str | os.PathLike[str], kafka: str, env: Mapping[str, str] | None = None) -> bool:
+def ensure(
+    directory: str | os.PathLike[str], kafka: str, env: Mapping[str, str] | None = None, *, at_once: bool = False
+) -> bool:
     """See to it that a shipper runs; cheap when one does. True: one runs, or is being started.
 
     `env`: the shipper's environment (default: this process's), which carries the RUNTIDE_KAFKA_* security settings.
+    `at_once`: nobody will ask again, so start one even if the last one was started a moment ago.
     """
     try:
         directory = os.path.abspath(os.fspath(directory))
         if is_running(directory, kafka):
             return True
-        if not sys.executable:
+        path = path_of(directory, kafka, "lock")
+        if not sys.executable or not (at_once or time.time() - _taken_s(path) >= SPAWN_INTERVAL_S):
             return False
-        return not _my_turn(path_of(directory, kafka, "spawn")) or _start(directory, kafka, env)
+        # The shipper inherits the lock: from here on it is the one that runs, and should it die before its first
+        # statement, the kernel tells everyone. Of hundreds of ranks that ask at the same moment one gets the lock.
+        lock = FileLock(path)
+        if not lock.acquire(_PROBE_PATIENCE_S):
+            return True
+        try:
+            _start(directory, kafka, lock, env)
+            return True
+        finally:
+            lock.release()
     except Exception:  # noqa: BLE001 - the trainer must go on whatever is wrong here; its background thread asks again
         return False
 
 
-def _my_turn(path: str) -> bool:
-    """Of hundreds of ranks that ask at the same moment only one starts a shipper. Writes nothing: disks may be full."""
+def _taken_s(path: str) -> float:
+    """When the lock was last taken, as Unix time; 0: never, or in the future, for the clock was set back."""
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        return True
-    except FileExistsError:
-        pass
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if abs(time.time() - os.fstat(fd).st_mtime) < SPAWN_INTERVAL_S:
-            return False
-        os.utime(fd)
-        return True
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
+        taken_s = os.stat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0
+    return taken_s if taken_s <= time.time() else 0.0
 
 
-def _start(directory: str, kafka: str, env: Mapping[str, str] | None) -> bool:
+def _start(directory: str, kafka: str, lock: FileLock, env: Mapping[str, str] | None) -> None:
     log_path = path_of(directory, kafka, "log")
-    command = [sys.executable, "-m", "runtide.shipper", "--dir", directory, "--kafka", kafka]
+    fd = lock.fileno()
+    command = [sys.executable, "-m", "runtide.shipper", "--dir", directory, "--kafka", kafka, "--lock-fd", str(fd)]
     # The shell puts it in the background and is gone: the shipper is no child of the trainer's, so that neither a
     # launcher that kills its process tree nor a trainer that waits for all its children ever meets it.
     argv = ["/bin/sh", "-c", '"$@" &', "sh", *command] if os.path.exists("/bin/sh") else command
@@ -82,10 +85,10 @@ def _start(directory: str, kafka: str, env: Mapping[str, str] | None) -> bool:
             cwd="/",  # never keeps a job's directory from being unmounted
             env=_environment(os.environ if env is None else env),
             start_new_session=True,
+            pass_fds=(fd,),
         )
     if argv is not command:
         process.wait()
-    return True
 
 
 def _environment(env: Mapping[str, str]) -> dict[str, str]:

@@ -206,7 +206,8 @@ class Supervisor:
         with os.scandir(self._home.journal) as entries:
             if any(entry.is_dir() for entry in entries):
                 kafka = self._broker.service.bootstrap
-                ensure_shipper(self._home.journal, kafka, services.environment(self._home, kafka, ""))
+                env = services.environment(self._home, kafka, "")
+                ensure_shipper(self._home.journal, kafka, env, at_once=True)
 
     def _failed(self, child: Child[Any], how: str) -> StackError:
         return StackError(f"{child.service.name} {how}; see {child.service.log}", logs.tail(child.service.log))
