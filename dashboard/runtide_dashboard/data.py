@@ -7,10 +7,8 @@ ClickHouse once per `LIVE_S`.
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -20,12 +18,13 @@ import pyarrow as pa
 import streamlit as st
 
 from runtide_dashboard import history, status
+from runtide_dashboard.asking import ask, connection, ref_of, these
 from runtide_dashboard.console import ROWS_MAX as CONSOLE_ROWS_MAX
 from runtide_dashboard.console import parameters
 from runtide_dashboard.curves import XKind
 from runtide_dashboard.records import Alert, Curve, Health, Project, Run, Summary
-from runtide_storage import Client, regressions
-from runtide_storage.errors import Ambiguous, NotFound, StorageError, Unreachable
+from runtide_storage import regressions
+from runtide_storage.errors import Ambiguous, NotFound, StorageError
 from runtide_storage.regressions import By, History
 
 RUNS_MAX = 60  # curves in a panel
@@ -51,48 +50,10 @@ class RunList:
     total: int
 
 
-class _Connection:
-    """One client for the process. After a failure the next try waits, so that a page full of questions fails once."""
-
-    PAUSE_S = 1.0
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._client: Client | None = None
-        self._failed: Unreachable | None = None
-        self._failed_at_s = 0.0
-
-    @contextmanager
-    def client(self) -> Iterator[Client]:
-        """The client, made at its first use. What makes it fail is remembered for PAUSE_S."""
-        with self._lock:
-            failed = self._failed
-            if failed is not None and time.monotonic() - self._failed_at_s < self.PAUSE_S:
-                raise type(failed)(str(failed))
-        try:
-            with self._lock:
-                self._client = self._client or Client()
-            yield self._client
-        except Unreachable as error:
-            self._failed, self._failed_at_s = error, time.monotonic()
-            raise
-
-
-@st.cache_resource
-def _connection() -> _Connection:
-    return _Connection()
-
-
-def _ask(sql: str, **params: Any) -> list[dict[str, Any]]:
-    """The rows of one query."""
-    with _connection().client() as client:
-        return client.sql(sql, params).to_pylist()
-
-
 def answers() -> bool:
     """Whether storage answers now."""
     try:
-        _ask("SELECT 1")
+        ask("SELECT 1")
     except StorageError:
         return False
     return True
@@ -103,21 +64,11 @@ _ALERT = tuple(field.name for field in fields(Alert))
 _HEALTH = tuple(field.name for field in fields(Health))
 
 
-def _these(refs: Sequence[str]) -> dict[str, list[str]]:
-    """Parameters that name runs: the single names are what the views can turn into a filter on the index."""
-    pairs = [ref.split("/", 1) for ref in refs]
-    return {"refs": list(refs), "projects": sorted({p for p, _ in pairs}), "run_ids": sorted({r for _, r in pairs})}
-
-
-def _ref(row: Mapping[str, Any]) -> str:
-    return f"{row['project']}/{row['run_id']}"
-
-
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=4)
 def projects() -> tuple[Project, ...]:
     """All projects, the one that started a run last first."""
     sql = "SELECT project, count() AS runs FROM run_states GROUP BY project ORDER BY max(started_at) DESC, project"
-    return tuple(Project(row["project"], row["runs"]) for row in _ask(sql))
+    return tuple(Project(row["project"], row["runs"]) for row in ask(sql))
 
 
 # A run's rank is counted over its whole project, whichever runs are asked for. No `refs`: all.
@@ -136,14 +87,14 @@ _RUNS = """
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)
 def runs(project: str) -> RunList:
     """The newest LISTED_MAX runs of a project."""
-    rows = _ask(_RUNS, projects=[project], refs=[], limit=LISTED_MAX)
+    rows = ask(_RUNS, projects=[project], refs=[], limit=LISTED_MAX)
     return RunList(tuple(_run(row) for row in rows), rows[0]["total"] if rows else 0)
 
 
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=256)
 def _named(refs: tuple[str, ...]) -> dict[str, Run]:
-    these = _these(refs)
-    rows = _ask(_RUNS, projects=these["projects"], refs=these["refs"], limit=len(refs))
+    named = these(refs)
+    rows = ask(_RUNS, projects=named["projects"], refs=named["refs"], limit=len(refs))
     return {run.ref: run for run in map(_run, rows)}
 
 
@@ -159,8 +110,8 @@ def find(refs: tuple[str, ...], listed: Sequence[Run]) -> tuple[list[Run], list[
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=128)
 def passing(project: str, where: str) -> tuple[str, ...]:
     """The newest LISTED_MAX runs of the project that pass a filter. Raises `FilterError`, which points at the fault."""
-    with _connection().client() as client:
-        return tuple(_ref(row) for row in client.runs(project, where, limit=LISTED_MAX).to_pylist())
+    with connection().client() as client:
+        return tuple(ref_of(row) for row in client.runs(project, where, limit=LISTED_MAX).to_pylist())
 
 
 @st.cache_data(ttl=SPARK_S, show_spinner=False, max_entries=128)
@@ -171,12 +122,12 @@ def verdicts(refs: tuple[str, ...]) -> dict[str, str]:
         WHERE metric = '' AND project IN {projects:Array(String)} AND run_id IN {run_ids:Array(String)}
             AND concat(project, '/', run_id) IN {refs:Array(String)}
     """
-    return {_ref(row): row["verdict"] for row in _ask(sql, **_these(refs))} if refs else {}
+    return {ref_of(row): row["verdict"] for row in ask(sql, **these(refs))} if refs else {}
 
 
 def _run(row: dict[str, Any]) -> Run:
     return Run(
-        ref=_ref(row),
+        ref=ref_of(row),
         project=row["project"],
         id=row["run_id"],
         name=row["name"] or row["run_id"],
@@ -203,7 +154,7 @@ def metric_names(project: str) -> tuple[str, ...]:
         SELECT metric FROM v_summary WHERE project = {project:String}
         GROUP BY metric ORDER BY count() DESC, metric LIMIT {limit:UInt32}
     """
-    return tuple(row["metric"] for row in _ask(sql, project=project, limit=METRICS_MAX))
+    return tuple(row["metric"] for row in ask(sql, project=project, limit=METRICS_MAX))
 
 
 @st.cache_data(ttl=LIVE_S * 2, show_spinner=False, max_entries=256)
@@ -215,7 +166,7 @@ def metrics_of(refs: tuple[str, ...]) -> tuple[str, ...]:
             AND concat(project, '/', run_id) IN {refs:Array(String)}
         GROUP BY metric ORDER BY count() DESC, metric LIMIT {limit:UInt32}
     """
-    return tuple(row["metric"] for row in _ask(sql, limit=METRICS_MAX, **_these(refs))) if refs else ()
+    return tuple(row["metric"] for row in ask(sql, limit=METRICS_MAX, **these(refs))) if refs else ()
 
 
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=256)
@@ -231,8 +182,8 @@ def summaries(refs: tuple[str, ...], metrics: tuple[str, ...]) -> dict[tuple[str
             AND concat(project, '/', run_id) IN {refs:Array(String)} AND metric IN {metrics:Array(String)}
     """
     return {
-        (_ref(row), row["metric"]): Summary(**{name: row[name] for name in _SUMMARY})
-        for row in _ask(sql, metrics=list(metrics), **_these(refs))
+        (ref_of(row), row["metric"]): Summary(**{name: row[name] for name in _SUMMARY})
+        for row in ask(sql, metrics=list(metrics), **these(refs))
     }
 
 
@@ -241,7 +192,7 @@ def sparklines(refs: tuple[str, ...], metric: str) -> dict[str, list[float]]:
     """Run -> a few points of its curve, without those that are no numbers."""
     if not refs:
         return {}
-    with _connection().client() as client:
+    with connection().client() as client:
         found = history.split(client.history(refs, metric, points=SPARK_POINTS).arrow)
     return {ref: curve.mean[np.isfinite(curve.mean)].tolist() for ref, curve in found.get(metric, {}).items()}
 
@@ -251,7 +202,7 @@ def curves(
     refs: tuple[str, ...], metrics: tuple[str, ...], x: XKind, window: Window | None, points: int
 ) -> dict[str, dict[str, Curve]]:
     """metric -> run -> curve within `window` (None: all), about `points` points each. One question for all."""
-    with _connection().client() as client:
+    with connection().client() as client:
         return history.split(client.history(refs, metrics, points=points, x=x, window=window).arrow)
 
 
@@ -264,22 +215,22 @@ def values(refs: tuple[str, ...], section: str) -> dict[str, dict[str, Any]]:
         WHERE project IN {projects:Array(String)} AND run_id IN {run_ids:Array(String)}
             AND concat(project, '/', run_id) IN {refs:Array(String)} AND section = {section:String}
     """
-    for row in _ask(sql, section=section, **_these(refs)):
-        found.setdefault(_ref(row), {})[row["name"]] = json.loads(row["value"])
+    for row in ask(sql, section=section, **these(refs)):
+        found.setdefault(ref_of(row), {})[row["name"]] = json.loads(row["value"])
     return found
 
 
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)
 def events(ref: str) -> list[dict[str, Any]]:
     """Everything a run said besides metrics, the oldest first, as `Client.events` has it."""
-    with _connection().client() as client:
+    with connection().client() as client:
         return [row | {"ts": _utc(row["ts"])} for row in client.events(ref).to_pylist()]
 
 
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=32)
 def alerts(project: str) -> tuple[Alert, ...]:
     """The newest ALERTS_MAX alerts of a project, the newest first."""
-    with _connection().client() as client:
+    with connection().client() as client:
         return tuple(_alert(row | {"detail": _detail(row["detail"])}) for row in client.alerts(project, ALERTS_MAX))
 
 
@@ -287,7 +238,7 @@ def alerts(project: str) -> tuple[Alert, ...]:
 def alert(project: str, prefix: str) -> Alert | None:
     """The alert of the project whose id is, or begins with, `prefix`; None if there is none, or no single one."""
     try:
-        with _connection().client() as client:
+        with connection().client() as client:
             found = _alert(client.alert(prefix))
     except (NotFound, Ambiguous):
         return None
@@ -312,14 +263,14 @@ def _detail(text: str) -> dict[str, Any]:
 @st.cache_data(ttl=SLOW_S, show_spinner=False, max_entries=16)
 def histories(project: str, by: By) -> list[History]:
     """The families of a project, each with its finished runs and where their values changed."""
-    with _connection().client() as client:
+    with connection().client() as client:
         return regressions.histories(client.finals(project).to_pylist(), by)
 
 
 @st.cache_data(ttl=2.0, show_spinner=False, max_entries=2)
 def pipeline() -> Health:
     """How the pipeline is."""
-    with _connection().client() as client:
+    with connection().client() as client:
         [row] = client.pipeline().to_pylist()
     return Health(**{name: row[name] for name in _HEALTH})
 
@@ -356,7 +307,7 @@ def console(statement: str, project: str, metric: str) -> tuple[pa.Table, float]
     """The answer to people's own SQL, one row more than is shown of it, and the seconds it took."""
     started = time.perf_counter()
     params = parameters(statement, project=project, metric=metric)
-    with _connection().client() as client:
+    with connection().client() as client:
         found = client.sql(statement, params, limit=CONSOLE_ROWS_MAX + 1).arrow
     return found, time.perf_counter() - started
 
@@ -364,19 +315,19 @@ def console(statement: str, project: str, metric: str) -> tuple[pa.Table, float]
 @st.cache_data(ttl=5.0, show_spinner=False, max_entries=2)
 def pipeline_hour() -> list[dict[str, Any]]:
     """The last hour in bins of BIN_S: at, points_per_s, lag (messages), behind_s."""
-    return [row | {"at": _utc(row["at"])} for row in _ask(_PIPELINE_HOUR, bin_s=BIN_S)]
+    return [row | {"at": _utc(row["at"])} for row in ask(_PIPELINE_HOUR, bin_s=BIN_S)]
 
 
 @st.cache_data(ttl=2.0, show_spinner=False, max_entries=2)
 def workers() -> list[dict[str, Any]]:
     """The last word of each worker that was heard of in the last hour; its counters are since it started."""
-    return [row | {"seen_at": _utc(row["seen_at"])} for row in _ask(_WORKERS)]
+    return [row | {"seen_at": _utc(row["seen_at"])} for row in ask(_WORKERS)]
 
 
 @st.cache_data(ttl=2.0, show_spinner=False, max_entries=4)
 def dead_letters(limit: int) -> list[dict[str, Any]]:
     """The newest dead letters: at, reason, detail, source, value."""
-    with _connection().client() as client:
+    with connection().client() as client:
         rows = client.dead_letters(limit).to_pylist()
     return [
         {

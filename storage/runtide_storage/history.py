@@ -18,6 +18,7 @@ from runtide_storage.errors import QueryError
 from runtide_storage.ids import key_id
 from runtide_storage.reader import ONE_THREAD, Reader
 from runtide_storage.runs import RunName, exact, found_exactly, resolve
+from runtide_storage.short import ROWS_READ_PER_CURVE, ShortCurves
 from runtide_storage.sources import Pair, all_points, current_points, which
 from runtide_storage.statements import statements
 from runtide_storage.tiers import FEW_CURVES, ROWS_MAX, Tiers
@@ -52,7 +53,7 @@ def history(
         raise QueryError(
             f"{len(refs)} runs x {len(metrics)} metrics are more than {CURVES_MAX:,} curves: ask for fewer"
         )
-    curves = opened(reader, refs, metrics, x, window, attempts)
+    curves = opened(reader, refs, metrics, x, window, attempts, points)
     ways: dict[Way, list[Pair]] = {}
     for pair, extent in curves.extents.items():
         ways.setdefault(curves.way(pair[0], extent, points), []).append(pair)
@@ -61,21 +62,31 @@ def history(
 
 
 def opened(
-    reader: Reader, refs: Sequence[str], metrics: Sequence[str], x: str, window: tuple[Any, Any] | None, attempts: str
+    reader: Reader,
+    refs: Sequence[str],
+    metrics: Sequence[str],
+    x: str,
+    window: tuple[Any, Any] | None,
+    attempts: str,
+    short: int = 0,
 ) -> Curves:
-    """What the curves of these runs are read with. Names and extents are asked for at once where names say enough."""
+    """What the curves of these runs are read with. Names and extents are asked for at once where names say enough.
+
+    `short`: curves of so many points will be wanted as they are.
+    """
     assumed = exact(refs)
     runs, curves = None, None
     if assumed is not None and x == "relative":  # which knows when each run began
         runs = found_exactly(reader, assumed)
     elif assumed is not None:
         runs, curves = reader.together(
-            lambda: found_exactly(reader, assumed), lambda: Curves(reader, assumed, metrics, x, window, attempts)
+            lambda: found_exactly(reader, assumed),
+            lambda: Curves(reader, assumed, metrics, x, window, attempts, short),
         )
     if runs is None:  # a name, or a run that does not exist
         runs, curves = resolve(reader, refs), None
     if curves is None:
-        curves = Curves(reader, runs, metrics, x, window, attempts)
+        curves = Curves(reader, runs, metrics, x, window, attempts, short)
     curves.relaunched = {run.key for run in runs if run.attempts > 1}
     return curves
 
@@ -84,7 +95,14 @@ class Curves:
     """One request: its runs, metrics, axis, window, and where its points lie."""
 
     def __init__(
-        self, reader: Reader, runs: Sequence[RunName], metrics: Sequence[str], x: str, window: Any, attempts: str
+        self,
+        reader: Reader,
+        runs: Sequence[RunName],
+        metrics: Sequence[str],
+        x: str,
+        window: Any,
+        attempts: str,
+        short: int,
     ) -> None:
         self._reader = reader
         self._sql = statements("history.sql")
@@ -97,8 +115,9 @@ class Curves:
         low, high = (-np.inf, np.inf) if window is None else window
         self._lo, self._hi = self.axis.edge(low, True), self.axis.edge(high, False)
         self._tiers: Tiers | None = None  # where they are few enough to be at hand
+        self._short: ShortCurves | None = None  # likewise
         pairs = [(run.key, key) for run in self._runs for key in self._metrics]
-        found = self._extents(pairs)
+        found = self._extents(pairs, short)
         # What is not rolled up yet counts as short.
         self.extents = {pair: found.get(pair, Extent()) for pair in pairs}
 
@@ -125,6 +144,8 @@ class Curves:
     def read(self, way: Way, pairs: Sequence[Pair]) -> pa.Table:
         """The rows of these curves, with integers for names."""
         axis = self.axis
+        if way.statement == "full" and self._short is not None:
+            return _as_buckets(self._short.points(pairs))
         if way.statement == "tiers" and self._tiers is not None:
             return self._tiers.buckets(pairs, way.shift)
         if way.statement == "tiers":
@@ -136,8 +157,9 @@ class Curves:
         if self._attempts == "all":
             source = all_points(which(pairs))
         else:
-            is_whole = (self._lo, self._hi) == (INT64_MIN, INT64_MAX)
-            are_few = is_whole and sum(self.extents[pair].n for pair in pairs if pair in self.extents) <= FEW_POINTS
+            are_few = (
+                self._is_whole() and sum(self.extents[pair].n for pair in pairs if pair in self.extents) <= FEW_POINTS
+            )
             source = current_points(pairs, self.relaunched, are_few=are_few)
         if self._x_key is not None:
             of_axis = which([(run, self._x_key) for run in dict.fromkeys(run for run, _ in pairs)])
@@ -177,6 +199,9 @@ class Curves:
         columns |= {name: table[name] for name in ("mean", "min", "max", "last", "n", "nonfinite")}
         return pa.table(columns)
 
+    def _is_whole(self) -> bool:
+        return (self._lo, self._hi) == (INT64_MIN, INT64_MAX)
+
     def _make_axis(self, x: str) -> StepAxis:
         if x == "step":
             return StepAxis()
@@ -188,16 +213,30 @@ class Curves:
         rows = self._reader.rows(self._sql["ranges"].format(curves=curves))
         return MetricAxis({row["run"]: (row["lo"], row["hi"]) for row in rows if row["hi"] - row["lo"] < np.inf})
 
-    def _extents(self, pairs: Sequence[Pair]) -> Mapping[Pair, Extent]:
+    def _extents(self, pairs: Sequence[Pair], short: int) -> Mapping[Pair, Extent]:
         if not pairs:
             return {}
         window = self.axis.tier_window(self._lo, self._hi)
-        if len(pairs) <= FEW_CURVES and type(self.axis) is StepAxis:
+        is_by_step = type(self.axis) is StepAxis
+        if len(pairs) <= FEW_CURVES and is_by_step:
             sql = self._sql["few_tiers"].format(curves=which(pairs), window=window, rows=ROWS_MAX + 1)
             table = self._reader.arrow(sql, settings=ONE_THREAD)
             if len(table) <= ROWS_MAX:
                 self._tiers = Tiers(table)
                 return self._tiers.extents()
+        elif (
+            is_by_step
+            and short
+            and self._is_whole()
+            and self._attempts == "latest"
+            and short * len(pairs) <= FEW_POINTS
+        ):
+            rows = 2 * len(pairs) * short  # superseded ones are among them
+            sql = self._sql["at_once"].format(curves=which(pairs), rows=rows + 1)
+            points = self._reader.arrow_if_small(sql, len(pairs) * ROWS_READ_PER_CURVE)
+            if points is not None and len(points) <= rows:
+                self._short = ShortCurves(points)
+                return self._short.extents()
         sql = self._sql["extents"].format(curves=which(pairs), window=window, places=self.axis.places)
         return {(row.pop("run"), row.pop("key")): Extent(**row) for row in self._reader.rows(sql, settings=ONE_THREAD)}
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client as Driver
 
 from runtide_storage.connect import address, read_errors
-from runtide_storage.errors import Unreachable
+from runtide_storage.errors import QueryError, Unreachable
 
 _SETTINGS = {
     "max_query_size": 16 << 20,  # many integer ids
@@ -19,7 +19,9 @@ _SETTINGS = {
     "output_format_arrow_low_cardinality_as_dictionary": 0,
 }
 
+_AT_ONCE = {"optimize_read_in_order": 0}  # to sort what is small is a fifth faster than to read it in order
 ONE_THREAD = {"max_threads": 1}  # for a lookup beside another: dividing it among cores costs more than it gains
+_TOO_MANY_ROWS = 158  # the server's error code
 _THREADS_MAX = 8  # as many connections as the driver keeps
 
 A = TypeVar("A")
@@ -48,6 +50,15 @@ class Reader:
                 sql, dict(parameters or {}), settings=_SETTINGS | dict(settings or {})
             )
         return table
+
+    def arrow_if_small(self, sql: str, rows_read_max: int) -> pa.Table | None:
+        """The answer; None if it takes reading more rows than that, which the server often knows before it reads."""
+        try:
+            return self.arrow(sql, settings=_AT_ONCE | {"max_rows_to_read": rows_read_max})
+        except QueryError as error:
+            if getattr(error.__cause__, "code", None) == _TOO_MANY_ROWS:
+                return None
+            raise
 
     def stream(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.Table]:
         """The answer block by block, for what may not fit into memory."""

@@ -29,7 +29,7 @@ class Tiers:
     def extents(self) -> Mapping[Pair, Extent]:
         """What there is of each curve. Curves without a tier are not in it."""
         rows = self._rows
-        starts = _starts(rows["run"], rows["key"])
+        starts = starts_of(rows["run"], rows["key"])
         if not len(starts):
             return {}
         pairs = zip(rows["run"][starts].tolist(), rows["key"][starts].tolist(), strict=True)
@@ -45,7 +45,7 @@ class Tiers:
         for run, key in pairs:
             wanted |= (self._rows["run"] == run) & (self._rows["key"] == key)
         rows = {name: column[wanted] for name, column in self._rows.items()}
-        starts = _starts(rows["run"], rows["key"], rows["bucket"] >> (shift - TIER_SHIFT))
+        starts = starts_of(rows["run"], rows["key"], rows["bucket"] >> (shift - TIER_SHIFT))
         ends = np.append(starts[1:], len(rows["run"])) - 1
         n = np.add.reduceat(rows["n"].astype(np.uint64), starts)
         nonfinite = np.add.reduceat(rows["nonfinite"].astype(np.uint64), starts)
@@ -66,7 +66,7 @@ class Tiers:
         )
 
 
-def _starts(*columns: NDArray[Any]) -> NDArray[np.intp]:
+def starts_of(*columns: NDArray[Any]) -> NDArray[np.intp]:
     """Where a new group begins: where any column differs from the row before."""
     if not len(columns[0]):
         return np.empty(0, np.intp)

@@ -115,6 +115,37 @@ def test_tiers_are_folded_alike_here_and_by_the_server(
     assert repr(here) == repr(there)
 
 
+@PLAIN
+@given(first=histories(lines_max=30), second=histories(lines_max=30), points=st.integers(1, 40))
+def test_short_curves_are_the_same_read_at_once(
+    writer: Writer, client: Client, first: History, second: History, points: int
+) -> None:
+    refs = [stored(writer, history).ref for history in (first, second)]
+
+    def curves() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = client.history(refs, ["loss", "acc/val"], points).arrow.to_pylist()
+        return found
+
+    with patch("runtide_storage.history.FEW_CURVES", 0):
+        at_once = curves()
+        with patch("runtide_storage.history.FEW_POINTS", 0):
+            later = curves()
+        with patch("runtide_storage.history.ROWS_READ_PER_CURVE", 1):  # there turns out to be more than was hoped
+            assert_alike(curves(), later)
+    assert_alike(at_once, later)
+
+
+def assert_alike(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
+    """Equal rows, but for how a mean of many was rounded, and which zero of several is the least."""
+    assert len(some) == len(others)
+    for one, other in zip(some, others, strict=True):
+        if one["n"] == 1:
+            assert repr(one) == repr(other)
+            continue
+        assert near(one["mean"], other["mean"], one["n"] * max(abs(one["min"]), abs(one["max"])))
+        assert all(same(one[name], other[name]) for name in one if name != "mean")
+
+
 def check_buckets(found: list[dict[str, Any]], live: list[Point]) -> None:
     """Each row is the aggregate of the points after the row before, up to its x."""
     before = -math.inf

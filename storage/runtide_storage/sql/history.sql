@@ -15,6 +15,13 @@ WHERE {curves} AND t.n > 0 AND {window}
 ORDER BY run, key, bucket
 LIMIT {rows}
 
+-- at_once --
+SELECT run, key, attempt AS of_attempt, step AS x, value
+FROM points FINAL
+WHERE {curves}
+ORDER BY run, key, attempt, step, ts, seq, writer
+LIMIT {rows}
+
 -- ranges --
 SELECT run, minIf(t.min, t.n > t.nonfinite) AS lo, maxIf(t.max, t.n > t.nonfinite) AS hi
 FROM tiers AS t FINAL WHERE {curves} AND t.n > 0 GROUP BY run

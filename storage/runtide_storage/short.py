@@ -1,0 +1,73 @@
+"""Short curves of many runs, read at once: how long they are shows when they are there.
+
+To ask for lengths first costs a third of the time that the points take. What turns out not to be short is asked for
+as history.py does with the rest; ClickHouse knows so from its index, before it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from runtide_storage.axes import Extent
+from runtide_storage.sources import Pair
+from runtide_storage.tiers import starts_of
+
+# A curve of 1,000 points lies in one granule or two, and each part has a granule more where its hash would be.
+ROWS_READ_PER_CURVE = 3 * 8192
+
+
+class ShortCurves:
+    """Rows of history.sql's `at_once`, which are in order of run, key, attempt, step."""
+
+    def __init__(self, table: pa.Table) -> None:
+        if len(table):
+            table = table.filter(pa.array(_is_current(table)))
+        of_attempt = pa.array(np.zeros(len(table), np.uint16))  # what is left is one curve
+        self._table = table.set_column(table.column_names.index("of_attempt"), "of_attempt", of_attempt)
+
+    def extents(self) -> Mapping[Pair, Extent]:
+        """What there is of each curve. Curves without points are not in it."""
+        run, key, step = (self._table[name].to_numpy() for name in ("run", "key", "x"))
+        starts = starts_of(run, key)
+        if not len(starts):
+            return {}
+        n = np.diff(starts, append=len(run))
+        lo, hi = np.minimum.reduceat(step, starts), np.maximum.reduceat(step, starts)
+        pairs = zip(run[starts].tolist(), key[starts].tolist(), strict=True)
+        numbers = zip(n.tolist(), lo.tolist(), hi.tolist(), strict=True)
+        return {pair: Extent(*each) for pair, each in zip(pairs, numbers, strict=True)}
+
+    def points(self, pairs: Sequence[Pair]) -> pa.Table:
+        """These curves: the columns of history.sql's `full`."""
+        run, key = self._table["run"].to_numpy(), self._table["key"].to_numpy()
+        starts = starts_of(run, key)
+        wanted = set(pairs)
+        is_wanted = [pair in wanted for pair in zip(run[starts].tolist(), key[starts].tolist(), strict=True)]
+        if all(is_wanted):
+            return self._table
+        return self._table.filter(pa.array(np.repeat(is_wanted, np.diff(starts, append=len(run)))))
+
+
+def _is_current(table: pa.Table) -> NDArray[np.bool_]:
+    """Which points no later attempt superseded: those before the first step of every later attempt."""
+    columns: list[NDArray[Any]] = [table[name].to_numpy() for name in ("run", "key", "of_attempt", "x")]
+    run, key, attempt, step = columns
+    starts = starts_of(run, key, attempt)
+    if len(starts) == len(starts_of(run, key)):
+        return np.ones(len(run), bool)
+    has_later = np.zeros(len(starts), bool)
+    from_step = step[starts]  # where this or a later attempt begins
+    superseded_from = from_step.copy()
+    for group in range(len(starts) - 2, -1, -1):
+        here, later = starts[group], starts[group + 1]
+        if (run[here], key[here]) == (run[later], key[later]):
+            has_later[group] = True
+            superseded_from[group] = from_step[group + 1]
+            from_step[group] = min(from_step[group], from_step[group + 1])
+    lengths = np.diff(starts, append=len(run))
+    return ~np.repeat(has_later, lengths) | (step < np.repeat(superseded_from, lengths))
