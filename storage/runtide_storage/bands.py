@@ -14,6 +14,7 @@ from runtide_storage.history import opened
 from runtide_storage.reader import Reader
 
 POINTS_MAX = 100_000
+SHORT = 2_000  # points: curves up to this length are folded here
 
 Floats = NDArray[np.float64]
 
@@ -32,7 +33,7 @@ def band(
         raise QueryError(f"points: {points} is not within 1 ... {POINTS_MAX:,}")
     if wrong := [each for each in quantiles if not 0 <= each <= 1]:
         raise QueryError(f"quantiles: {wrong[0]!r} is not within 0 ... 1")
-    curves = opened(reader, refs, [metric], x, window, "latest")
+    curves = opened(reader, refs, [metric], x, window, "latest", short=SHORT)
     way = curves.common_way(points)
     if way.statement == "buckets":
         way = way._replace(statement="means")

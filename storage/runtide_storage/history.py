@@ -146,6 +146,8 @@ class Curves:
         axis = self.axis
         if way.statement == "full" and self._short is not None:
             return _as_buckets(self._short.points(pairs))
+        if way.statement == "means" and self._short is not None:
+            return self._short.means(way.shift)
         if way.statement == "tiers" and self._tiers is not None:
             return self._tiers.buckets(pairs, way.shift)
         if way.statement == "tiers":

@@ -52,6 +52,20 @@ class ShortCurves:
             return self._table
         return self._table.filter(pa.array(np.repeat(is_wanted, np.diff(starts, append=len(run)))))
 
+    def means(self, shift: int) -> pa.Table:
+        """All curves in buckets of 2^shift steps: the columns of history.sql's `means`."""
+        run, key, step = (self._table[name].to_numpy() for name in ("run", "key", "x"))
+        value = self._table["value"].to_numpy()
+        starts = starts_of(run, key, step >> shift)
+        finite = np.isfinite(value)
+        n = np.diff(starts, append=len(run))
+        regular = np.add.reduceat(finite.astype(np.int64), starts) if len(starts) else n
+        with np.errstate(all="ignore"):  # sums may be infinite; a bucket without a finite value has no mean
+            total = np.add.reduceat(np.where(finite, value, 0.0).astype(np.longdouble), starts) if len(starts) else n
+            mean = (total / regular).astype(np.float64)
+        ends = np.append(starts[1:], len(run)) - 1 if len(starts) else starts
+        return pa.table({"run": run[starts], "x": step[ends], "mean": mean, "n": n, "nonfinite": n - regular})
+
 
 def _is_current(table: pa.Table) -> NDArray[np.bool_]:
     """Which points no later attempt superseded: those before the first step of every later attempt."""

@@ -135,6 +135,22 @@ def test_short_curves_are_the_same_read_at_once(
     assert_alike(at_once, later)
 
 
+@PLAIN
+@given(first=histories(lines_max=30), second=histories(lines_max=30), points=st.integers(1, 40))
+def test_a_band_of_short_curves_is_the_same_folded_here(
+    writer: Writer, client: Client, first: History, second: History, points: int
+) -> None:
+    refs = [stored(writer, history).ref for history in (first, second)]
+    with patch("runtide_storage.history.FEW_CURVES", 0):
+        here = client.baseline_band(refs, "loss", points).to_pylist()
+        with patch("runtide_storage.bands.SHORT", 0):
+            there = client.baseline_band(refs, "loss", points).to_pylist()
+    assert [(row["x"], row["n"]) for row in here] == [(row["x"], row["n"]) for row in there]
+    scale = max((abs(row[name]) for row in there for name in ("min", "max") if row["n"]), default=1.0)
+    for one, other in zip(here, there, strict=True):
+        assert all(near(one[name], other[name], 30 * scale) for name in one if other[name] is not None)
+
+
 def assert_alike(some: list[dict[str, Any]], others: list[dict[str, Any]]) -> None:
     """Equal rows, but for how a mean of many was rounded, and which zero of several is the least."""
     assert len(some) == len(others)
