@@ -13,7 +13,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=launch.PORT)
     parser.add_argument("--address", default=launch.HOST, help="where to listen; the default is this machine only")
     chosen = parser.parse_args()
-    argv = launch.command(chosen.port, chosen.address)
+    argv = launch.command(chosen.port, chosen.address, os.environ.get(launch.LOGIN))
     print(f"Runtide's pages: http://{chosen.address}:{chosen.port}", flush=True)
     # The same process, so that signals and exit codes are Streamlit's.
     os.execve(argv[0], argv, launch.environment())  # noqa: S606 - a list of arguments, no shell

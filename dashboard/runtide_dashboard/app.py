@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from runtide_dashboard import header
+from runtide_dashboard import header, login
 
 HERE = Path(__file__).parent
 ICON = str(HERE / "pictures" / "icon.png")
@@ -29,5 +29,6 @@ page = st.navigation(
 st.set_page_config(page_title=f"{page.title} · Runtide")
 st.logo(ICON, size="large")
 st.html(HERE / "frontend" / "page.css")
+login.required()
 header.show(choose_project=page.title != "Pipeline")  # the pipeline is of all projects
 page.run()

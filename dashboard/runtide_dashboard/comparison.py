@@ -28,6 +28,7 @@ class Look:
     """How the reader wants it: all of it is in the address."""
 
     x: XKind = "step"
+    x_metric: str = ""  # what the curves are drawn along, if `x` is "metric"
     smoothing: int = 0  # 0-100
     log_x: bool = False
     log_y: bool = False
@@ -49,11 +50,16 @@ def smoothing_span(level: int, full: tuple[float, float]) -> float:
 
 
 def full_range(
-    runs: Sequence[Run], metrics: Sequence[str], summaries: Mapping[tuple[str, str], Summary], x: XKind
+    runs: Sequence[Run], metrics: Sequence[str], summaries: Mapping[tuple[str, str], Summary], look: Look
 ) -> tuple[float, float]:
     """From the first to the last point of all these curves, in units of the axis."""
     edges: list[float] = []
+    x = look.x
     for run in runs:
+        if x == "metric":
+            axis = summaries.get((run.ref, look.x_metric))
+            edges += [edge for edge in (axis.min, axis.max) if np.isfinite(edge)] if axis else []
+            continue
         zero = run.started_at.timestamp() * 1000 if x == "relative" else 0.0
         for metric in metrics:
             one = summaries.get((run.ref, metric))
@@ -94,7 +100,7 @@ def payload(
                 )
             )
         panels.append(Panel(metric, series, log=look.log_y))
-    axis = Axis(look.x, window or full, full, log=look.log_x and look.x != "time")
+    axis = Axis(look.x, window or full, full, log=look.log_x and look.x != "time", name=look.x_metric)
     return encode(axis, labels(runs), panels, caption(runs, found, look))
 
 
@@ -117,14 +123,21 @@ def asked_window(
     return max(full[0], window[0] - max(beyond, before)), min(full[1], window[1] + beyond)
 
 
-def spacing(summaries: Mapping[tuple[str, str], Summary], x: XKind) -> float:
+def spacing(summaries: Mapping[tuple[str, str], Summary], look: Look) -> float:
     """How far two points of the sparsest curve are from each other, on average."""
     gaps = [
-        ((one.last_step - one.first_step) if x == "step" else (one.last_ms - one.first_ms)) / (one.n - 1)
-        for one in summaries.values()
-        if one.n > 1
+        _extent(one, look.x) / (one.n - 1)
+        for (_, metric), one in summaries.items()
+        if one.n > 1 and (look.x != "metric" or metric == look.x_metric)
     ]
-    return 1.5 * max(gaps, default=0.0)
+    return 1.5 * max((gap for gap in gaps if np.isfinite(gap)), default=0.0)
+
+
+def _extent(summary: Summary, x: XKind) -> float:
+    """How long a curve is along the axis; along a metric, that metric's own range."""
+    if x == "step":
+        return summary.last_step - summary.first_step
+    return summary.max - summary.min if x == "metric" else summary.last_ms - summary.first_ms
 
 
 def caption(runs: Sequence[Run], found: Curves, look: Look) -> str:
@@ -154,6 +167,8 @@ def _bucket_words(look: Look, drawn: Sequence[Curve]) -> str:
     width = float(np.median(widths)) if widths else 0.0
     if look.x == "step":
         return f"about {formats.count(max(1, round(width)), 'step')} each"
+    if look.x == "metric":
+        return f"about {formats.number(width)} of {look.x_metric} each"
     return f"about {formats.duration(width / 1000)} each"
 
 

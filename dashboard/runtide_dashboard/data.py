@@ -21,13 +21,13 @@ from runtide_dashboard import history, status
 from runtide_dashboard.asking import ask, connection, ref_of, these
 from runtide_dashboard.console import ROWS_MAX as CONSOLE_ROWS_MAX
 from runtide_dashboard.console import parameters
-from runtide_dashboard.curves import XKind
-from runtide_dashboard.records import Alert, Curve, Health, Project, Run, Summary
+from runtide_dashboard.live import JUST_ENDED
+from runtide_dashboard.records import Alert, Curve, Health, Judgement, Project, Run, Summary
 from runtide_storage import regressions
 from runtide_storage.errors import Ambiguous, NotFound, StorageError
 from runtide_storage.regressions import By, History
 
-RUNS_MAX = 60  # curves in a panel
+RUNS_MAX = 100  # curves in a panel
 PANELS_MAX = 8
 ALERTS_MAX = 500  # in the feed
 LISTED_MAX = 2_000  # runs in the table
@@ -59,6 +59,7 @@ def answers() -> bool:
     return True
 
 
+_JUDGEMENT = tuple(field.name for field in fields(Judgement))
 _SUMMARY = tuple(field.name for field in fields(Summary))
 _ALERT = tuple(field.name for field in fields(Alert))
 _HEALTH = tuple(field.name for field in fields(Health))
@@ -71,7 +72,8 @@ def projects() -> tuple[Project, ...]:
     return tuple(Project(row["project"], row["runs"]) for row in ask(sql))
 
 
-# A run's rank is counted over its whole project, whichever runs are asked for. No `refs`: all.
+# A run's rank is counted over its whole project, whichever runs are asked for. No `refs`: all; `since_s`: only those
+# that run, or were heard of in so many seconds (0: all).
 _RUNS = """
     SELECT * FROM (
         SELECT project, run_id, name, `group`, tags, host, attempt, state, health, started_at, ended_at, seen_at,
@@ -79,7 +81,9 @@ _RUNS = """
                count() OVER (PARTITION BY project) AS total
         FROM run_states WHERE project IN {projects:Array(String)}
     )
-    WHERE empty({refs:Array(String)}) OR concat(project, '/', run_id) IN {refs:Array(String)}
+    WHERE (empty({refs:Array(String)}) OR concat(project, '/', run_id) IN {refs:Array(String)})
+        AND ({since_s:UInt32} = 0 OR state = 'running'
+            OR coalesce(ended_at, seen_at, started_at) > now64(3) - toIntervalSecond({since_s:UInt32}))
     ORDER BY rank DESC LIMIT {limit:UInt32}
 """
 
@@ -87,14 +91,21 @@ _RUNS = """
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)
 def runs(project: str) -> RunList:
     """The newest LISTED_MAX runs of a project."""
-    rows = ask(_RUNS, projects=[project], refs=[], limit=LISTED_MAX)
+    rows = ask(_RUNS, projects=[project], refs=[], since_s=0, limit=LISTED_MAX)
     return RunList(tuple(_run(row) for row in rows), rows[0]["total"] if rows else 0)
+
+
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)
+def going_on(project: str) -> tuple[Run, ...]:
+    """The runs that run now or did so a moment ago, however long ago they began; the newest LISTED_MAX of them."""
+    since_s = round(JUST_ENDED.total_seconds())
+    return tuple(map(_run, ask(_RUNS, projects=[project], refs=[], since_s=since_s, limit=LISTED_MAX)))
 
 
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=256)
 def _named(refs: tuple[str, ...]) -> dict[str, Run]:
     named = these(refs)
-    rows = ask(_RUNS, projects=named["projects"], refs=named["refs"], limit=len(refs))
+    rows = ask(_RUNS, projects=named["projects"], refs=named["refs"], since_s=0, limit=len(refs))
     return {run.ref: run for run in map(_run, rows)}
 
 
@@ -123,6 +134,20 @@ def verdicts(refs: tuple[str, ...]) -> dict[str, str]:
             AND concat(project, '/', run_id) IN {refs:Array(String)}
     """
     return {ref_of(row): row["verdict"] for row in ask(sql, **these(refs))} if refs else {}
+
+
+@st.cache_data(ttl=SLOW_S, show_spinner=False, max_entries=128)
+def judgements(refs: tuple[str, ...], metrics: tuple[str, ...]) -> dict[tuple[str, str], Judgement]:
+    """(run, metric) -> its verdict against the baseline; without entry while there is none."""
+    sql = """
+        SELECT * FROM v_verdicts
+        WHERE metric IN {metrics:Array(String)} AND project IN {projects:Array(String)}
+            AND run_id IN {run_ids:Array(String)} AND concat(project, '/', run_id) IN {refs:Array(String)}
+    """
+    return {
+        (ref_of(row), row["metric"]): Judgement(**{name: row[name] for name in _JUDGEMENT})
+        for row in ask(sql, metrics=list(metrics), **these(refs))
+    }
 
 
 def _run(row: dict[str, Any]) -> Run:
@@ -199,9 +224,12 @@ def sparklines(refs: tuple[str, ...], metric: str) -> dict[str, list[float]]:
 
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=128, max_size="256MB")
 def curves(
-    refs: tuple[str, ...], metrics: tuple[str, ...], x: XKind, window: Window | None, points: int
+    refs: tuple[str, ...], metrics: tuple[str, ...], x: str, window: Window | None, points: int
 ) -> dict[str, dict[str, Curve]]:
-    """metric -> run -> curve within `window` (None: all), about `points` points each. One question for all."""
+    """metric -> run -> curve within `window` (None: all), about `points` points each. One question for all.
+
+    `x`: step, time, relative, or a metric.
+    """
     with connection().client() as client:
         return history.split(client.history(refs, metrics, points=points, x=x, window=window).arrow)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from runtide_dashboard import data, formats, names, url
+from runtide_dashboard import data, formats, login, names, url
 from runtide_dashboard.records import Health
 from runtide_storage.errors import StorageError
 
@@ -19,7 +19,8 @@ def show(*, choose_project: bool = True) -> None:
     with left:
         if choose_project:
             _choose_project()
-    with right:
+    with right, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+        login.show()
         _freshness()
 
 

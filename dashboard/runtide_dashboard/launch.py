@@ -15,6 +15,7 @@ from pathlib import Path
 HOST = "127.0.0.1"
 PORT = 17702
 HEALTH_PATH = "/_stcore/health"
+LOGIN = "RUNTIDE_DASHBOARD_LOGIN"  # the file of login.py
 APP = Path(__file__).with_name("app.py")
 
 _FIXED = {
@@ -27,9 +28,11 @@ _FIXED = {
 }
 
 
-def command(port: int = PORT, address: str = HOST) -> list[str]:
-    """The argument list that serves the pages on `address`:`port`."""
+def command(port: int = PORT, address: str = HOST, login: str | None = None) -> list[str]:
+    """The argument list that serves the pages on `address`:`port`. `login`: the file of login.py, if there is one."""
     options = {"server.address": address, "server.port": str(port), **_FIXED}
+    if login:
+        options["secrets.files"] = os.path.abspath(login)
     flags = [word for name, value in options.items() for word in (f"--{name}", value)]
     return [sys.executable, "-m", "streamlit", "run", str(APP), *flags]
 

@@ -12,6 +12,15 @@ COMPARE_DEFAULT = 4
 _BACKGROUND = ("system/", "sys/", "_")  # about the machine, not about the model
 
 
+_PROGRESS = ("token", "epoch", "sample", "example", "flop", "hour", "elapsed")  # what people draw curves along
+
+
+def along(names: Sequence[str]) -> str:
+    """Which of them (at least one) curves are drawn along when nobody has said: what counts progress, if any does."""
+    names = ordered(names)
+    return next((name for word in _PROGRESS for name in names if word in name.lower()), names[0])
+
+
 def ordered(names: Sequence[str]) -> list[str]:
     """The most telling first: evaluation before training, what has a goal before what has none, the machine's last."""
 

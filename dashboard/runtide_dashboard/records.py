@@ -80,6 +80,21 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """A run's verdict on one metric. `effect` is relative, above 0 is worse; `low` to `high` is its 95 % interval."""
+
+    verdict: str
+    reason: str
+    step: int | None
+    value: float | None
+    baseline: float | None
+    effect: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """One alert. `run` is the run's name; `detail` what was measured, as whoever raised it wrote it down."""
 

@@ -80,8 +80,14 @@ def build(
     shape["step"] = column.NumberColumn("Step", format="localized", width=84)
     data["duration"] = pa.array([round(run.seconds(now)) for run in runs], pa.duration("s"))
     shape["duration"] = column.NumberColumn("Duration", format="compact", width=84)
+    if any(run.live for run in runs):
+        data["seen"] = pa.array([run.seen_at for run in runs], pa.timestamp("ms", "UTC"))
+        shape["seen"] = column.DatetimeColumn("Last heard", format="distance", width=112)
     data["started"] = pa.array([run.started_at for run in runs], pa.timestamp("ms", "UTC"))
     shape["started"] = column.DatetimeColumn("Started", format="distance", width=112)
+    if any(run.host for run in runs):
+        data["host"] = pa.array([run.host for run in runs], pa.string())
+        shape["host"] = column.TextColumn("Host", width=110)
     if any(run.group for run in runs):
         data["group"] = pa.array([run.group for run in runs], pa.string())
         shape["group"] = column.TextColumn("Group", width=110)

@@ -20,8 +20,8 @@ _REF = re.compile(f"{_PART}/{_PART}")
 
 # The parameters of each page, no two pages the same; `project` is of all.
 PAGES = {
-    "runs": ("q", "state", "columns", "page"),
-    "compare": ("runs", "metrics", "x", "log", "smooth", "zoom", "base"),
+    "runs": ("q", "state", "sort", "columns", "page"),
+    "compare": ("runs", "metrics", "x", "x_metric", "log", "smooth", "zoom", "base"),
     "alerts": ("alert", "alert_state", "severity", "alert_zoom"),
     "run": ("run", "section", "kinds", "run_zoom"),
     "trends": ("family", "by"),

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
-import subprocess
 import time
-import urllib.error
-import urllib.request
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
@@ -23,12 +17,8 @@ from runtide_storage.migrate import migrate
 from runtide_storage.writer import Writer
 from runtide_workers.embedded.clickhouse import ClickHouse
 from tests.browser.seeding import SeededRun, beat, now_ms
+from tests.browser.serving import BROWSERS, FLAGS, Served, browser_path
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-)  # fmt: skip
 VIEWPORT = {"width": 1440, "height": 1000}
 
 
@@ -108,53 +98,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with ClickHouse(folder / "engine", engine_port) as engine:
         client = connect(engine.url("writer"))
         migrate(client)
-        with served(folder, engine, page_port) as url:
-            yield Site(url, engine, Writer(client))
-
-
-class served:  # noqa: N801 - reads as what it does
-    """The dashboard's process, from an empty folder, for the time of a `with`."""
-
-    def __init__(self, folder: Path, engine: ClickHouse, port: int) -> None:
-        self.folder, self.engine, self.port = folder, engine, port
-
-    def __enter__(self) -> str:
-        elsewhere = self.folder / "elsewhere"
-        elsewhere.mkdir(exist_ok=True)
-        env = launch.environment() | {
-            "RUNTIDE_CLICKHOUSE": self.engine.url("reader"),
-            "RUNTIDE_HOME": str(self.folder / "home"),
-            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-        }
-        self.log = open(self.folder / "dashboard.log", "wb")
-        self.process = subprocess.Popen(
-            launch.command(self.port), cwd=elsewhere, env=env, stdout=self.log, stderr=subprocess.STDOUT
-        )
-        url = f"http://{launch.HOST}:{self.port}"
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                with urllib.request.urlopen(url + launch.HEALTH_PATH, timeout=2):
-                    return url
-            except (OSError, urllib.error.URLError):
-                assert self.process.poll() is None, (self.folder / "dashboard.log").read_text()
-                assert time.monotonic() < deadline, "the dashboard did not start"
-                time.sleep(0.1)
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
+        env = {"RUNTIDE_CLICKHOUSE": engine.url("reader"), "RUNTIDE_HOME": str(folder / "home")}
+        with Served(folder, env, page_port) as served:
+            yield Site(served.url, engine, Writer(client))
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The system's Chromium. Ends with the module: while it runs, this thread has an event loop."""
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    path = browser_path()
     if path is None:
         warnings.warn(
             f"NO BROWSER: the pages are not tested in one. Install one of {', '.join(BROWSERS)}", stacklevel=1

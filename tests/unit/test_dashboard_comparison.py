@@ -138,9 +138,9 @@ def test_results_compare_with_the_base() -> None:
 
 def test_the_range_is_that_of_all_curves() -> None:
     runs, summaries = [run("a")], {("p/a", "loss"): summary(1, 1, 1)}
-    assert comparison.full_range(runs, ["loss"], summaries, "step") == (1, 99)
-    assert comparison.full_range(runs, ["loss"], summaries, "relative") == (1000, 61_000)
-    assert comparison.full_range(runs, ["other"], summaries, "step") == (0, 1)
+    assert comparison.full_range(runs, ["loss"], summaries, Look()) == (1, 99)
+    assert comparison.full_range(runs, ["loss"], summaries, Look(x="relative")) == (1000, 61_000)
+    assert comparison.full_range(runs, ["other"], summaries, Look()) == (0, 1)
 
 
 def test_a_page_of_curves() -> None:
@@ -183,7 +183,7 @@ def test_a_zoomed_smoothed_curve_is_the_same_as_the_whole() -> None:
 
 def test_a_zoom_asks_for_the_points_beyond_its_edges() -> None:
     sparse = {("p/a", "eval"): replace(summary(1, 1, 1), n=5, first_step=0, last_step=1000)}
-    assert comparison.spacing(sparse, "step") == pytest.approx(375)
+    assert comparison.spacing(sparse, Look()) == pytest.approx(375)
     assert comparison.asked_window(Look(), (0, 1000), (300, 400), 375) == (100, 600)  # not more than two windows
     assert comparison.asked_window(Look(), (0, 1000), (300, 900), 375) == (0, 1000)  # not beyond the data
     assert comparison.asked_window(Look(), (0, 1000), None, 375) is None

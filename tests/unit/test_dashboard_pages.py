@@ -10,7 +10,7 @@ import pytest
 import streamlit as st
 
 from runtide_dashboard import data, table
-from runtide_dashboard.records import Health
+from runtide_dashboard.records import Health, Judgement
 from runtide_storage.errors import FilterError, QueryError, Unreachable
 from tests.fixtures.pages import HOSTILE, NOW, Storage, answered, drawn, open_page, run, words
 
@@ -178,10 +178,10 @@ def test_runs_without_metrics_say_so(storage: Storage) -> None:
 
 
 def test_too_many_runs_are_cut_aloud(storage: Storage) -> None:
-    storage.runs = [run(i) for i in range(70)]
-    app = open_page("compare", runs=",".join(f"r{i}" for i in range(70)))
+    storage.runs = [run(i) for i in range(110)]
+    app = open_page("compare", runs=",".join(f"r{i}" for i in range(110)))
     assert len(drawn(app)[1]) == data.RUNS_MAX
-    assert f"Showing {data.RUNS_MAX} of 70 runs" in words(app)
+    assert f"Showing {data.RUNS_MAX} of 110 runs" in words(app)
 
 
 def test_results_and_differences_follow(storage: Storage) -> None:
@@ -190,6 +190,41 @@ def test_results_and_differences_follow(storage: Storage) -> None:
     assert list(results.value["best0"]) == [1.5, 2.5]
     assert np.isnan(results.value["change0"][0]) and results.value["change0"][1] == pytest.approx(66.67, abs=0.01)
     assert list(differences.value["key"]) == ["lr"]
+
+
+def test_all_runs_are_in_order_not_only_those_of_the_page(storage: Storage) -> None:
+    storage.runs = [run(i) for i in range(130)]
+    app = open_page("runs", sort="best:train/loss")
+    assert list(app.dataframe[0].value["run"])[:3] == ["gpt-00", "gpt-01", "gpt-02"]
+    assert next(iter(open_page("runs").dataframe[0].value["run"])) == "gpt-129"
+    assert next(iter(open_page("runs", sort="nonsense").dataframe[0].value["run"])) == "gpt-129"
+
+
+def test_verdicts_come_with_their_intervals(storage: Storage) -> None:
+    storage.judgements["llm/r1", "train/loss"] = Judgement("worse", "", 90, 1.2, 1.0, 0.2, 0.1, 0.3, 5)
+    storage.judgements["llm/r2", "train/loss"] = Judgement("better", "", 90, 0.8, 1.0, -0.2, -0.3, 0.01, 5)
+    storage.judgements["llm/r2", "eval/accuracy"] = Judgement(
+        "no baseline", HOSTILE, None, None, None, None, None, None, 0
+    )
+    app = open_page("compare", runs="r1,r2", metrics=["train/loss", "eval/accuracy"])
+    [table] = [each.value for each in app.dataframe if "verdict" in each.value]
+    assert [list(words) for words in table["verdict"]] == [["▼ worse"], ["▲ better"], ["· no baseline"]]
+    assert list(table["difference"]) == ["20.00% worse (10.00% to 30.00%)", "20.00% better (-1.00% to 30.00%)", "–"]
+    assert "\\<img" in words(app)
+
+
+def test_curves_are_drawn_along_a_metric(storage: Storage) -> None:
+    storage.metrics = ("train/loss", "tokens/seen")
+    app = open_page("compare", runs="r1,r2", metrics=["train/loss"], x="metric")
+    axis, _, _ = drawn(app)
+    assert (axis.kind, axis.name, axis.full) == ("metric", "tokens/seen", (1.5, 9.0))
+    assert app.query_params["x_metric"] == "tokens/seen"
+    assert (("llm/r1", "llm/r2"), ("train/loss",), "tokens/seen", None, 500) in storage.asked
+
+
+def test_without_any_metric_the_axis_is_the_step(storage: Storage) -> None:
+    storage.metrics = ()
+    assert "not logged a metric yet" in words(open_page("compare", runs="r1", x="metric"))
 
 
 def test_only_live_runs_are_followed(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

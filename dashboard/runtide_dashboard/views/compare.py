@@ -8,14 +8,27 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from runtide_dashboard import comparison, curves, data, formats, header, metrics, names, overlay, results, states, url
+from runtide_dashboard import (
+    comparison,
+    curves,
+    data,
+    formats,
+    header,
+    judgements,
+    metrics,
+    names,
+    overlay,
+    results,
+    states,
+    url,
+)
 from runtide_dashboard.records import Run
 from runtide_storage.errors import StorageError
 
 REFRESH_S = 2
 NEWEST = 5  # shown when nothing is chosen
 CURVES_KEY = "curves"
-X_AXES = {"step": "Step", "relative": "Time since start", "time": "Clock time"}
+X_AXES = {"step": "Step", "relative": "Time since start", "time": "Clock time", "metric": "Metric"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +58,7 @@ def page() -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _choose_runs(project, listed, runs)
         shown = _choose_metrics(offered)
-        _options()
+        _options(offered)
     _notes(asked, chosen, unknown)
     if not (runs and shown):
         _nothing_to_draw(runs, offered)
@@ -130,12 +143,14 @@ def _wait_for_a_metric(refs: tuple[str, ...]) -> None:
         st.rerun()
 
 
-def _options() -> None:
+def _options(offered: Sequence[str]) -> None:
     st.segmented_control(
-        "Horizontal axis", list(X_AXES), key=url.widget("x", _look().x), required=True,
-        on_change=url.taken("x", default="step", drop=["zoom"]), format_func=X_AXES.__getitem__,
+        "Horizontal axis", list(X_AXES), key=url.widget("x", url.one_of("x", X_AXES, "step")), required=True,
+        on_change=url.taken("x", default="step", drop=["zoom", "x_metric"]), format_func=X_AXES.__getitem__,
         label_visibility="collapsed",
     )  # fmt: skip
+    if url.text("x") == "metric":
+        _choose_axis(offered)
     st.pills(
         "Logarithmic", ["y", "x"], key=url.widget("log", url.some_of("log", ("x", "y"))),
         on_change=url.taken("log", default=[]), selection_mode="multi", format_func=lambda axis: f"log {axis}",
@@ -148,10 +163,28 @@ def _options() -> None:
     )  # fmt: skip
 
 
+def _choose_axis(offered: Sequence[str]) -> None:
+    """Which metric the curves are drawn along."""
+    possible = [metric for metric in metrics.ordered(offered) if metric not in X_AXES]
+    chosen = url.text("x_metric")
+    if not chosen and possible:
+        chosen = metrics.along(possible)
+        url.put("x_metric", chosen)  # the fragments read it there
+    if not chosen:
+        return
+    st.selectbox(
+        "Metric of the horizontal axis", list(dict.fromkeys([*possible, chosen])), key=url.widget("x_metric", chosen),
+        on_change=url.taken("x_metric", drop=["zoom"]), label_visibility="collapsed", width=220,
+    )  # fmt: skip
+
+
 def _look() -> comparison.Look:
     log = url.some_of("log")
     x = url.one_of("x", X_AXES, "step")
-    return comparison.Look(x, url.whole("smooth", 0, 100, 0), "x" in log, "y" in log)  # type: ignore[arg-type]
+    x_metric = url.text("x_metric") if x == "metric" else ""
+    if x == "metric" and not x_metric:
+        x = "step"
+    return comparison.Look(x, x_metric, url.whole("smooth", 0, 100, 0), "x" in log, "y" in log)  # type: ignore[arg-type]
 
 
 def _zoomed() -> None:
@@ -185,12 +218,13 @@ def _tables(refs: tuple[str, ...], metric_names: tuple[str, ...]) -> None:
     try:
         runs, _ = data.find(refs, ())
         summaries = data.summaries(refs, metric_names)
+        judged = data.judgements(refs, metric_names)
         settings = data.values(refs, "config")
         surroundings = data.values(refs, "meta")
     except StorageError:
         return  # the curves' part of the page says it
     full = names.distinct([run.name for run in runs], [run.id for run in runs])
-    by_ref = dict(zip(refs, full, strict=False))
+    by_ref = {run.ref: name for run, name in zip(runs, full, strict=True)}
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader("Results", anchor=False, width="stretch")
         base = None
@@ -202,6 +236,7 @@ def _tables(refs: tuple[str, ...], metric_names: tuple[str, ...]) -> None:
                 format_func=lambda ref: by_ref.get(ref, ref), label_visibility="collapsed",
             )  # fmt: skip
     results.show_results(comparison.results(runs, metric_names, summaries, base), base)
+    judgements.show(judgements.rows(by_ref, metric_names, judged))
     if len(runs) < 2:
         return
     short = names.shorten(full)

@@ -41,14 +41,14 @@ def page() -> None:
 def _now(project: str, metric: str) -> None:
     now = datetime.now(UTC)
     try:
-        listed = data.runs(project).runs
-        found = live.current(listed, now)
+        found = live.current(data.going_on(project), now)
         shown = found[:ROWS_MAX]
         refs = tuple(run.ref for run in shown)
         summaries = data.summaries(refs, (metric,)) if metric else {}
         sparks = data.sparklines(refs, metric) if metric else {}
         fresh = live.fresh(data.alerts(project), now)
         points_per_s = data.pipeline().points_per_s
+        last = None if found else next(iter(data.runs(project).runs), None)
     except StorageError as error:
         states.storage_failed(error)
         return
@@ -59,7 +59,7 @@ def _now(project: str, metric: str) -> None:
         st.metric("Points a second", formats.number(round(points_per_s or 0)), border=True, help="Of all projects")
         st.metric("Alerts", f"{len(fresh):,}", border=True, help="Of this project in the last 24 hours")
     if not shown:
-        _nothing(listed)
+        _nothing(last)
     else:
         arrow, columns = table.build(shown, [metric] if metric else [], summaries, sparks, {}, now)
         chosen = _table(arrow, columns, refs)
@@ -96,9 +96,9 @@ def _actions(project: str, chosen: Sequence[str], total: int) -> None:
         st.caption(f"{words}running, and ended or silent since less than ten minutes{cut}", width="content")
 
 
-def _nothing(listed: Sequence[Run]) -> None:
-    last = f" The last run, {plain(listed[0].name)}, started {formats.ago(listed[0].started_at)}." if listed else ""
-    st.info(f"Nothing runs now.{last} A run that starts appears here by itself.", icon=":material/hourglass_empty:")
+def _nothing(last: Run | None) -> None:
+    words = f" The last run, {plain(last.name)}, started {formats.ago(last.started_at)}." if last else ""
+    st.info(f"Nothing runs now.{words} A run that starts appears here by itself.", icon=":material/hourglass_empty:")
 
 
 def _newest(found: Sequence[Alert]) -> None:

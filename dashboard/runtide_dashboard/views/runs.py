@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from runtide_dashboard import data, formats, header, metrics, selection, states, status, table, url
+from runtide_dashboard import data, formats, header, metrics, order, selection, states, status, table, url
 from runtide_dashboard.records import Run
 from runtide_storage.errors import FilterError, StorageError
 
@@ -60,6 +60,11 @@ def _controls(runs: Sequence[Run], names: Sequence[str]) -> None:
             label_visibility="collapsed",
             format_func=lambda state: f":{status.colour(state)}[{status.label(state)[0]}] {state} {counts[state]:,}",
         )  # fmt: skip
+        by = order.choices(_columns(names))
+        st.selectbox(
+            "Order", list(by), key=url.widget("sort", url.one_of("sort", by, "")), format_func=by.__getitem__,
+            on_change=url.taken("sort", default="", drop=["page"]), label_visibility="collapsed", width=200,
+        )  # fmt: skip
         with st.popover("Columns", icon=":material/view_column:"):
             st.multiselect(
                 "Metrics in the table", list(dict.fromkeys([*metrics.ordered(names), *_columns(names)])),
@@ -76,14 +81,14 @@ def _columns(names: Sequence[str]) -> list[str]:
 def _table(project: str, shown_metrics: tuple[str, ...]) -> None:
     try:
         listed = data.runs(project)
-        wanted = _filtered(project, listed.runs)
+        wanted = _ordered(_filtered(project, listed.runs), shown_metrics)
         if not wanted:
             _no_match(len(listed.runs))
             return
         first = _page_of(len(wanted))
         now = [run.ref for run in wanted[first : first + PAGE_ROWS]]
         rows, chosen, waiting = _rows(
-            now, (project, shown_metrics, *map(url.text, ("q", "page")), url.some_of("state"))
+            now, (project, shown_metrics, *map(url.text, ("q", "page", "sort")), url.some_of("state"))
         )
         summaries = data.summaries(tuple(rows), shown_metrics)
         sparks = data.sparklines(tuple(rows), shown_metrics[0]) if shown_metrics else {}
@@ -153,6 +158,13 @@ def _filtered(project: str, listed: Sequence[Run]) -> list[Run]:
     return [run for run in found if not wanted or run.state in wanted]
 
 
+def _ordered(runs: Sequence[Run], shown_metrics: Sequence[str]) -> list[Run]:
+    by = url.one_of("sort", order.choices(shown_metrics), "")
+    metric = order.metric_of(by)
+    summaries = data.summaries(tuple(run.ref for run in runs), (metric,)) if metric else {}
+    return order.ordered(runs, by, summaries, datetime.now(UTC))
+
+
 def _bad_filter(error: FilterError) -> None:
     st.warning("**This filter can't be read.**", icon=":material/filter_alt_off:")
     st.code(f"{error.pointer}\n{error}", language=None)
@@ -182,7 +194,8 @@ def _no_match(total: int) -> None:
 def _actions(project: str, listed: data.RunList, wanted: Sequence[Run], waiting: int, chosen: Sequence[str]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         newest = [run.ref for run in wanted[:NEWEST]]
-        label = f"Compare {formats.count(len(chosen), 'run')}" if chosen else f"Compare the newest {len(newest)}"
+        first = "first" if url.text("sort") else "newest"
+        label = f"Compare {formats.count(len(chosen), 'run')}" if chosen else f"Compare the {first} {len(newest)}"
         if st.button(label, type="primary" if chosen else "secondary", icon=":material/show_chart:", key="compare"):
             refs = (chosen or newest)[: data.RUNS_MAX]
             st.switch_page("views/compare.py", query_params={"project": project, "runs": url.joined(refs, project)})
