@@ -255,6 +255,25 @@ def events(ref: str) -> list[dict[str, Any]]:
         return [row | {"ts": _utc(row["ts"])} for row in client.events(ref).to_pylist()]
 
 
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)
+def processes(ref: str) -> list[dict[str, Any]]:
+    """The processes that wrote into a run: attempt, rank, host, pid, started_at, seen_at, lines; at most LISTED_MAX."""
+    sql = """
+        SELECT attempt, rank, host, pid, started_at, seen_at, lines FROM v_writers
+        WHERE project = {project:String} AND run_id = {run_id:String}
+        ORDER BY attempt DESC, rank, started_at LIMIT {limit:UInt32}
+    """
+    project, _, run_id = ref.partition("/")
+    return ask(sql, project=project, run_id=run_id, limit=LISTED_MAX)
+
+
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)
+def alerts_of(ref: str) -> tuple[Alert, ...]:
+    """The alerts of a run, the newest first."""
+    with connection().client() as client:
+        return tuple(_alert(row | {"detail": _detail(row["detail"])}) for row in client.alerts(run=ref))
+
+
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=32)
 def alerts(project: str) -> tuple[Alert, ...]:
     """The newest ALERTS_MAX alerts of a project, the newest first."""

@@ -50,6 +50,7 @@ def test_from_the_table_to_every_part_of_a_run(visit: Visit) -> None:
         "Config": ["lr", "0.01", MEAN],
         "Timeline": ["note", MEAN, "keep · the lowest loss · next: longer", "finished"],
         "Summary": ["train/loss", "system/cpu_percent"],
+        "Processes": ["gpu-1"],
     }.items():
         part(page, name)
         for text in cells:

@@ -39,6 +39,16 @@ def test_the_machine_has_a_part_of_its_own(storage: Storage) -> None:
     assert [panel.title for panel in panels] == ["system/cpu"]
 
 
+def test_every_process_of_every_attempt_is_listed(storage: Storage) -> None:
+    assert "No process has been heard of" in words(open_page("run", run="r2", section="processes"))
+    storage.processes = [
+        {"attempt": 2, "rank": rank, "host": HOSTILE, "pid": 7, "started_at": NOW, "seen_at": None, "lines": 9}
+        for rank in (0, 1)
+    ]
+    app = open_page("run", run="r2", section="processes")
+    assert list(app.dataframe[0].value["rank"]) == [0, 1] and "2 processes in 1 attempt" in words(app)
+
+
 def test_a_run_that_does_not_exist_is_named(storage: Storage) -> None:
     assert "There is no run gone here" in words(open_page("run", run="gone"))
     assert r"There is no run \<img src\=x" in words(open_page("run", run=HOSTILE))  # and Markdown shows it as text

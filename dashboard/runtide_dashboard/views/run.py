@@ -201,7 +201,7 @@ def _capture(run: Run) -> None:
 
 
 def _alerts(run: Run) -> None:
-    found = [alert for alert in data.alerts(run.project) if alert.ref == run.ref]
+    found = data.alerts_of(run.ref)
     if not found:
         st.info("No alert of this run.", icon=":material/notifications_off:")
         return
@@ -213,6 +213,25 @@ def _alerts(run: Run) -> None:
         )  # fmt: skip
 
 
+def _processes(run: Run) -> None:
+    found = data.processes(run.ref)
+    if not found:
+        st.info("No process has been heard of yet.", icon=":material/hourglass_empty:")
+        return
+    _table(
+        [
+            {"attempt": one["attempt"], "rank": one["rank"], "host": one["host"], "pid": one["pid"],
+             "started": one["started_at"], "last heard": one["seen_at"], "lines": one["lines"]}
+            for one in found
+        ],
+        "processes", "The processes that wrote into this run, the last attempt first",
+    )  # fmt: skip
+    st.caption(
+        f"{formats.count(len(found), 'process', 'processes')} in {formats.count(run.attempt, 'attempt')}. "
+        "Steps that a later attempt logged again are drawn as it logged them."
+    )
+
+
 def _values(found: Mapping[str, object], key: str) -> None:
     rows = [{"name": name, "value": notebook.text_of(value)} for name, value in sorted(found.items())]
     _table(rows, key, "Names and values")
@@ -222,7 +241,10 @@ def _table(rows: Sequence[Mapping[str, object]], key: str, alt: str) -> None:
     st.dataframe(
         list(rows), hide_index=True, key=key, row_height=ROW_PX, placeholder="–", alt=alt,
         height="content" if len(rows) <= CONTENT_ROWS else ROW_PX * CONTENT_ROWS,
-        column_config={"when": st.column_config.DatetimeColumn(format="localized", width=190)},
+        column_config={
+            name: st.column_config.DatetimeColumn(format="localized", width=190)
+            for name in ("when", "started", "last heard")
+        },
     )  # fmt: skip
 
 
@@ -233,6 +255,7 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "timeline": _timeline,
     "capture": _capture,
     "system": _system,
+    "processes": _processes,
     "alerts": _alerts,
 }
 
