@@ -33,8 +33,6 @@ ALERTS_MAX = 500  # in the feed
 LISTED_MAX = 2_000  # runs in the table
 METRICS_MAX = 2_000  # names to choose from
 SPARK_POINTS = 40
-BIN_S = 30  # of the pipeline's last hour
-VALUE_SHOWN_MAX = 300  # characters of a dead letter
 LIVE_S = 1.5  # a bit below the pages' refresh, so that each refresh sees something new
 SPARK_S = 10.0  # a sparkline of 40 points hardly changes in that time
 SLOW_S = 15.0  # what hardly changes: names, settings
@@ -161,14 +159,15 @@ def _run(row: dict[str, Any]) -> Run:
         tags=tuple(row["tags"]),
         host=row["host"],
         attempt=row["attempt"],
-        started_at=_utc(row["started_at"]),
-        ended_at=_utc(row["ended_at"]) if row["ended_at"] else None,
-        seen_at=_utc(row["seen_at"]) if row["seen_at"] else None,
+        started_at=utc(row["started_at"]),
+        ended_at=utc(row["ended_at"]) if row["ended_at"] else None,
+        seen_at=utc(row["seen_at"]) if row["seen_at"] else None,
         rank=row["rank"],
     )
 
 
-def _utc(when: datetime) -> datetime:
+def utc(when: datetime) -> datetime:
+    """Storage's times are UTC, whatever they say."""
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 
@@ -252,7 +251,7 @@ def values(refs: tuple[str, ...], section: str) -> dict[str, dict[str, Any]]:
 def events(ref: str) -> list[dict[str, Any]]:
     """Everything a run said besides metrics, the oldest first, as `Client.events` has it."""
     with connection().client() as client:
-        return [row | {"ts": _utc(row["ts"])} for row in client.events(ref).to_pylist()]
+        return [row | {"ts": utc(row["ts"])} for row in client.events(ref).to_pylist()]
 
 
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)
@@ -295,7 +294,7 @@ def alert(project: str, prefix: str) -> Alert | None:
 def _alert(row: Mapping[str, Any]) -> Alert:
     return Alert(
         **{name: row[name] for name in _ALERT if name not in ("ts", "metric", "who", "reason")},
-        ts=_utc(row["ts"]),
+        ts=utc(row["ts"]),
         metric=row["metric"] or "",
         who=row["who"] or "",
         reason=row["reason"] or "",
@@ -322,33 +321,6 @@ def pipeline() -> Health:
     return Health(**{name: row[name] for name in _HEALTH})
 
 
-# A worker's counters begin at 0 when it starts again; the newest bin is left out, for it is not full yet.
-_PIPELINE_HOUR = """
-    SELECT toDateTime64(bin, 3) AS at, sum(gained) / {bin_s:UInt32} AS points_per_s, sum(waiting) AS lag,
-        max(late_ms) / 1000 AS behind_s
-    FROM (
-        SELECT worker, bin, sum(more) AS gained, argMax(lag, at) AS waiting, max(late) AS late_ms
-        FROM (
-            SELECT worker, at, lag, toStartOfInterval(at, toIntervalSecond({bin_s:UInt32})) AS bin,
-                dateDiff('millisecond', fresh_to, at) AS late,
-                greatest(0, toInt64(points) - lagInFrame(toInt64(points), 1, toInt64(points)) OVER (
-                    PARTITION BY worker ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)) AS more
-            FROM v_workers WHERE at > now64(3) - toIntervalHour(1)
-        )
-        GROUP BY worker, bin
-    )
-    WHERE bin < toStartOfInterval(now(), toIntervalSecond({bin_s:UInt32}))
-    GROUP BY bin ORDER BY bin
-"""
-_WORKERS = """
-    SELECT worker, max(beat.at) AS seen_at,
-        argMax(dateDiff('millisecond', fresh_to, beat.at), beat.at) / 1000 AS behind_s,
-        argMax(lag, beat.at) AS waiting, argMax(points, beat.at) AS stored, argMax(duplicates, beat.at) AS repeated,
-        argMax(dead, beat.at) AS refused
-    FROM v_workers AS beat WHERE beat.at > now64(3) - toIntervalHour(1) GROUP BY worker ORDER BY worker
-"""
-
-
 @st.cache_data(ttl=SLOW_S, show_spinner="Asking …", max_entries=32, max_size="128MB")
 def console(statement: str, project: str, metric: str) -> tuple[pa.Table, float]:
     """The answer to people's own SQL, one row more than is shown of it, and the seconds it took."""
@@ -357,32 +329,3 @@ def console(statement: str, project: str, metric: str) -> tuple[pa.Table, float]
     with connection().client() as client:
         found = client.sql(statement, params, limit=CONSOLE_ROWS_MAX + 1).arrow
     return found, time.perf_counter() - started
-
-
-@st.cache_data(ttl=5.0, show_spinner=False, max_entries=2)
-def pipeline_hour() -> list[dict[str, Any]]:
-    """The last hour in bins of BIN_S: at, points_per_s, lag (messages), behind_s."""
-    return [row | {"at": _utc(row["at"])} for row in ask(_PIPELINE_HOUR, bin_s=BIN_S)]
-
-
-@st.cache_data(ttl=2.0, show_spinner=False, max_entries=2)
-def workers() -> list[dict[str, Any]]:
-    """The last word of each worker that was heard of in the last hour; its counters are since it started."""
-    return [row | {"seen_at": _utc(row["seen_at"])} for row in ask(_WORKERS)]
-
-
-@st.cache_data(ttl=2.0, show_spinner=False, max_entries=4)
-def dead_letters(limit: int) -> list[dict[str, Any]]:
-    """The newest dead letters: at, reason, detail, source, value."""
-    with connection().client() as client:
-        rows = client.dead_letters(limit).to_pylist()
-    return [
-        {
-            "at": row["at"],
-            "reason": row["reason"],
-            "detail": row["detail"],
-            "source": f"{row['topic']} · {row['partition']} · {row['offset']}",
-            "value": str(row["value"])[:VALUE_SHOWN_MAX],
-        }
-        for row in rows
-    ]

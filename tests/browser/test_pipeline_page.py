@@ -6,11 +6,11 @@ import pytest
 import streamlit as st
 from playwright.sync_api import expect
 
-from runtide_dashboard import data
+from runtide_dashboard import flow
 from tests.browser.conftest import Site, Visit
 from tests.browser.seeding import now_ms
 
-BIN_MS = 1000 * data.BIN_S
+BIN_MS = 1000 * flow.BIN_S
 BINS = 8
 
 
@@ -40,11 +40,11 @@ def test_the_last_hour_in_figures(site: Site, monkeypatch: pytest.MonkeyPatch, f
     monkeypatch.setenv("RUNTIDE_CLICKHOUSE", site.engine.url("reader"))
     st.cache_data.clear()
     st.cache_resource.clear()
-    hour, workers = data.pipeline_hour(), data.workers()
+    hour, workers = flow.pipeline_hour(), flow.workers()
     st.cache_resource.clear()
     assert [row["at"].timestamp() * 1000 for row in hour] == [first_ms + BIN_MS * i for i in range(BINS)]
     gained = [300 + 900, *[600 + 1800] * 3, 600 + 900, *[600 + 1800] * 3]  # the first beats gain nothing
-    assert [row["points_per_s"] for row in hour] == [pytest.approx(points / data.BIN_S) for points in gained]
+    assert [row["points_per_s"] for row in hour] == [pytest.approx(points / flow.BIN_S) for points in gained]
     assert [row["lag"] for row in hour] == [2 + 2 * i + 1 for i in range(BINS)]
     assert [row["behind_s"] for row in hour] == [0.4] * BINS
     assert [(row["worker"], row["stored"], row["waiting"], row["behind_s"]) for row in workers] == [
@@ -53,9 +53,25 @@ def test_the_last_hour_in_figures(site: Site, monkeypatch: pytest.MonkeyPatch, f
     ]
 
 
+def test_how_late_each_host_is(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for host, late_ms in (("calm", 400), ("choked", 90_000)):
+        for number in range(2):
+            run = site.run("flow", f"{host}{number}")
+            run.begin(host=host)
+            run.progress(now_ms() - late_ms, now_ms())
+    monkeypatch.setenv("RUNTIDE_CLICKHOUSE", site.engine.url("reader"))
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    found = flow.hosts()
+    st.cache_resource.clear()
+    assert [(row["host"], row["runs"], row["processes"]) for row in found] == [("choked", 2, 2), ("calm", 2, 2)]
+    assert [row["late_s"] for row in found] == [pytest.approx(90, abs=0.2), pytest.approx(0.4, abs=0.2)]
+
+
 def test_the_page_draws_them(visit: Visit) -> None:
     page = visit.open("/pipeline")
     expect(page.get_by_text("The last hour")).to_be_visible()
     expect(page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg")).to_have_count(3)
     expect(page.locator("[data-testid=stDataFrame] td", has_text="steady").first).to_be_attached()
+    expect(page.locator("[data-testid=stDataFrame] td", has_text="choked").first).to_be_attached()
     assert page.locator("[data-testid=stDataFrame] td", has_text="gone").count() == 0

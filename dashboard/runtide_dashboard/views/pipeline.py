@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from runtide_dashboard import data, formats, states
+from runtide_dashboard import data, flow, formats, states
 from runtide_storage.errors import StorageError
 
 REFRESH_S = 5
@@ -19,9 +19,10 @@ CHART_PX = 160
 def page() -> None:
     try:
         health = data.pipeline()
-        hour = data.pipeline_hour()
-        workers = data.workers()
-        letters = data.dead_letters(DEAD_LETTERS_SHOWN)
+        hour = flow.pipeline_hour()
+        workers = flow.workers()
+        hosts = flow.hosts()
+        letters = flow.dead_letters(DEAD_LETTERS_SHOWN)
     except StorageError as error:
         states.storage_failed(error)
         return
@@ -36,6 +37,7 @@ def page() -> None:
         st.metric("Dead letters", f"{health.dead_letters:,}", border=True, help="Messages that broke the contract")
     _last_hour(hour)
     _workers(workers)
+    _hosts(hosts)
     if not letters:
         st.caption("No dead letters: every message so far kept the contract.")
         return
@@ -87,6 +89,27 @@ def _workers(found: Sequence[Mapping[str, Any]]) -> None:
             "stored": column.NumberColumn("Points stored", format="localized", help="Since it started"),
             "repeated": column.NumberColumn("Repeated", format="localized", help="Delivered again, stored once"),
             "refused": column.NumberColumn("Dead letters", format="localized", help="Since it started"),
+        },
+    )  # fmt: skip
+
+
+def _hosts(found: Sequence[Mapping[str, Any]]) -> None:
+    if not found:
+        return
+    st.subheader("Hosts", anchor=False)
+    column = st.column_config
+    st.dataframe(
+        list(found), hide_index=True, key="hosts", alt="Each host whose points were stored in the last hour",
+        column_config={
+            "host": column.TextColumn("Host"),
+            "runs": column.NumberColumn("Runs", format="localized"),
+            "processes": column.NumberColumn("Processes", format="localized"),
+            "seen_at": column.DatetimeColumn("Last stored", format="distance"),
+            "late_s": column.NumberColumn(
+                "Seconds late", format="%.1f",
+                help="How old its newest points were when they were stored: what its shipper held back. "
+                "`runtide status` on the host says what it still holds.",
+            ),
         },
     )  # fmt: skip
 
