@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from runtide_dashboard import formats, names, palette
+from runtide_dashboard.baselines import NOTHING, Baseline
 from runtide_dashboard.curves import Axis, Panel, RunLabel, Series, XKind, encode
 from runtide_dashboard.differences import ABSENT, best_of, goal_of, winner
 from runtide_dashboard.records import Curve, Floats, Run, Summary
 from runtide_dashboard.smoothing import smooth
 from runtide_storage.differences import differing, shown
 
+LEFT_SHOWN_MAX = 4  # departures told in words
 BANDS_RUNS_MAX = 12  # beyond that bands only cover each other
 SMOOTHING_SPAN_MAX = 0.2  # of the x axis, at the slider's end
 BEYOND_MAX = 2.0  # windows that are asked for on each side of the one that is shown
@@ -73,7 +75,7 @@ def full_range(
 
 def payload(
     runs: Sequence[Run], metrics: Sequence[str], found: Curves, look: Look, full: tuple[float, float],
-    window: tuple[float, float] | None,
+    window: tuple[float, float] | None, baseline: Baseline = NOTHING,
 ) -> bytes:  # fmt: skip
     """The component's payload. `full`: the range of all curves; `window`: the part that is shown, None for all."""
     span = smoothing_span(look.smoothing, full)
@@ -97,11 +99,31 @@ def payload(
                     None if hi is None else hi[seen],
                     None if smoothed is None else smoothed[seen],
                     curve.marks,
+                    baseline.left.get((run.ref, metric)),
                 )
             )
-        panels.append(Panel(metric, series, log=look.log_y))
+        panels.append(Panel(metric, series, look.log_y, baseline.bands.get(metric)))
     axis = Axis(look.x, window or full, full, log=look.log_x and look.x != "time", name=look.x_metric)
-    return encode(axis, labels(runs), panels, caption(runs, found, look))
+    said = caption(runs, found, look)
+    return encode(axis, labels(runs), panels, " · ".join([said, *_of_baseline(runs, baseline)]))
+
+
+def _of_baseline(runs: Sequence[Run], baseline: Baseline) -> list[str]:
+    """What the band under the curves and the rings on them mean, in words."""
+    words = []
+    if baseline.bands:
+        words.append(f"grey: 10 to 90 % of {formats.count(len(baseline.runs), 'baseline run')}")
+    full = names.distinct([run.name for run in runs], [run.id for run in runs])
+    left = [
+        f"{name} at step {round(step):,} in {metric}"
+        for run, name in zip(runs, full, strict=True)
+        for (ref, metric), step in baseline.left.items()
+        if ref == run.ref
+    ]
+    more = f" and {len(left) - LEFT_SHOWN_MAX} more" if len(left) > LEFT_SHOWN_MAX else ""
+    if left:
+        words.append(f"left its baseline: {', '.join(left[:LEFT_SHOWN_MAX])}{more}")
+    return words
 
 
 def _within(x: Floats, window: tuple[float, float]) -> slice:

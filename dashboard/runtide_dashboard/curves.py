@@ -25,7 +25,7 @@ Mark = Literal[-1, 0, 1]  # -Inf, NaN, +Inf
 
 MARKS_MAX = 200  # per series; beyond that they are a carpet
 _FRONTEND = Path(__file__).with_name("frontend")
-_MODULES = ("payload.js", "scale.js", "theme.js", "paint.js", "legend.js", "pointer.js", "view.js")
+_MODULES = ("payload.js", "scale.js", "theme.js", "baseline.js", "paint.js", "legend.js", "pointer.js", "view.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Series:
     """One run in one panel: all arrays (n,), x ascending and finite. A value that is not finite breaks the line.
 
     `lo` and `hi` are the band (both or neither); `smooth`, if given, is drawn strongly and `mean` faintly under it.
-    `marks` says where values that are no numbers lie.
+    `marks` says where values that are no numbers lie, `left` where it left its baseline.
     """
 
     run: int
@@ -55,6 +55,17 @@ class Series:
     hi: Floats | None = None
     smooth: Floats | None = None
     marks: Sequence[tuple[float, Mark]] = ()
+    left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """What lies under the curves: all arrays (n,), x ascending."""
+
+    x: Floats
+    lo: Floats
+    mean: Floats
+    hi: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,7 @@ class Panel:
     title: str
     series: Sequence[Series]
     log: bool = False
+    under: Band | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,12 @@ def encode(axis: Axis, runs: Sequence[RunLabel], panels: Sequence[Panel], captio
         with np.errstate(over="ignore"):  # beyond float32 it is an infinity, and drawn as a gap
             return body.append(np.asarray(values, dtype="<f4"))
 
+    def under_of(band: Band | None) -> dict[str, int | None] | None:
+        if band is None:
+            return None
+        values = {name: values_at(getattr(band, name), len(band.x)) for name in ("lo", "mean", "hi")}
+        return {"x": x_index(band.x), **values}
+
     header = {
         "caption": caption,
         "x": {
@@ -144,9 +162,11 @@ def encode(axis: Axis, runs: Sequence[RunLabel], panels: Sequence[Panel], captio
                             for name in ("mean", "lo", "hi", "smooth")
                         },
                         "bad": [[float(at), int(kind)] for at, kind in series.marks[:MARKS_MAX]],
+                        "left": series.left,
                     }
                     for series in panel.series
                 ],
+                "under": under_of(panel.under),
             }
             for panel in panels
         ],
@@ -174,8 +194,12 @@ def decode(payload: bytes) -> tuple[Axis, list[RunLabel], list[Panel]]:
             x = xs[one["x"]]
             lo, hi, smooth = (None if one[k] is None else values(one[k], len(x)) for k in ("lo", "hi", "smooth"))
             marks = tuple((at, kind) for at, kind in one["bad"])
-            found.append(Series(one["run"], x, values(one["mean"], len(x)), lo, hi, smooth, marks))
-        panels.append(Panel(panel["title"], found, panel["log"]))
+            found.append(Series(one["run"], x, values(one["mean"], len(x)), lo, hi, smooth, marks, one["left"]))
+        under = panel["under"]
+        if under is not None:
+            x = xs[under["x"]]
+            under = Band(x, *(values(under[name], len(x)) for name in ("lo", "mean", "hi")))
+        panels.append(Panel(panel["title"], found, panel["log"], under))
     x = header["x"]
     axis = Axis(x["kind"], tuple(x["window"]), tuple(x["full"]), x["log"], x["name"])
     return axis, [RunLabel(**run) for run in header["runs"]], panels

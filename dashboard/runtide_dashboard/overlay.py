@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from runtide_dashboard import comparison, data, history
+from runtide_dashboard import baselines, comparison, data, history
+from runtide_dashboard.baselines import NOTHING, Baseline
 from runtide_dashboard.comparison import Look
 from runtide_dashboard.records import Run
 
 
 def overlay(
-    refs: tuple[str, ...], metric_names: tuple[str, ...], look: Look, window: tuple[float, float] | None
+    refs: tuple[str, ...],
+    metric_names: tuple[str, ...],
+    look: Look,
+    window: tuple[float, float] | None,
+    *,
+    base: str | None = None,
 ) -> tuple[bytes, list[Run]]:
-    """The component's payload, a panel per metric, and the runs as they are now. Raises `StorageError`."""
+    """The component's payload, a panel per metric, and the runs as they are now. Raises `StorageError`.
+
+    `base`: the run whose baseline is drawn under the curves, or another's if it has none; None: no baseline.
+    """
     runs, _ = data.find(refs, ())
     along = (look.x_metric,) if look.x == "metric" else ()
     summaries = data.summaries(refs, tuple(dict.fromkeys((*metric_names, *along))))
@@ -19,4 +28,18 @@ def overlay(
     widened = (wide[1] - wide[0]) / (window[1] - window[0]) if wide and window else 1.0
     points = history.points_for(len(refs), len(metric_names), widened)
     found = data.curves(refs, metric_names, look.x_metric or look.x, wide, points)
-    return comparison.payload(runs, metric_names, found, look, full, window), runs
+    baseline = NOTHING if base is None else _baseline(base, refs, metric_names, look, window)
+    return comparison.payload(runs, metric_names, found, look, full, window, baseline), runs
+
+
+def _baseline(
+    base: str, refs: tuple[str, ...], metric_names: tuple[str, ...], look: Look, window: tuple[float, float] | None
+) -> Baseline:
+    members = baselines.members(tuple(dict.fromkeys((base, *refs))))
+    if not members:
+        return NOTHING
+    x = look.x_metric or look.x
+    bands = {metric: baselines.band(members, metric, x, window) for metric in metric_names}
+    alerts = data.alerts(base.partition("/")[0]) if look.x == "step" else ()
+    left = baselines.departures(alerts, refs, metric_names)
+    return Baseline(members, {metric: found for metric, found in bands.items() if found}, left)

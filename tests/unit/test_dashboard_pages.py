@@ -1,5 +1,6 @@
 """The pages' logic and states, with storage's answers put in its place."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -8,11 +9,27 @@ from typing import Any
 import numpy as np
 import pytest
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from runtide_dashboard import data, table
-from runtide_dashboard.records import Health, Judgement
+from runtide_dashboard.records import Alert, Health, Judgement
 from runtide_storage.errors import FilterError, QueryError, Unreachable
 from tests.fixtures.pages import HOSTILE, NOW, Storage, answered, drawn, open_page, run, words
+
+
+def alert(run_id: str, metric: str, **detail: Any) -> Alert:
+    return Alert(
+        id=run_id, project="llm", run_id=run_id, run=run_id, ts=NOW, kind="regression", severity="page", state="open",
+        title="worse", text="", metric=metric, step=90, quiet=False, who="", reason="", detail=detail,
+    )  # fmt: skip
+
+
+def said(app: AppTest) -> str:
+    """The words above the curves."""
+    [component] = app.get("bidi_component")
+    payload = component.proto.bytes
+    length = int.from_bytes(payload[:4], "little")
+    return str(json.loads(payload[4 : 4 + length])["caption"])
 
 
 @pytest.fixture
@@ -211,6 +228,28 @@ def test_verdicts_come_with_their_intervals(storage: Storage) -> None:
     assert [list(words) for words in table["verdict"]] == [["▼ worse"], ["▲ better"], ["· no baseline"]]
     assert list(table["difference"]) == ["20.00% worse (10.00% to 30.00%)", "20.00% better (-1.00% to 30.00%)", "–"]
     assert "\\<img" in words(app)
+
+
+def test_the_baseline_lies_under_the_curves_and_says_who_left_it(storage: Storage) -> None:
+    storage.members = ("llm/r3", "llm/r4")
+    storage.alerts = [
+        alert("r2", "train/loss", since=40),
+        alert("r2", "train/loss", since=60),
+        alert("r9", "train/loss"),
+    ]
+    app = open_page("compare", runs="r1,r2", metrics=["train/loss"])
+    _, _, [panel] = drawn(app)
+    assert panel.under.hi.tolist() == [1.0] * 10
+    assert [series.left for series in panel.series] == [None, 40.0]
+    caption = said(app)
+    assert "grey: 10 to 90 % of 2 baseline runs" in caption and "gpt-02 at step 40 in train/loss" in caption
+    _, _, [plain] = drawn(open_page("compare", runs="r1,r2", metrics=["train/loss"], band="off"))
+    assert plain.under is None and [series.left for series in plain.series] == [None, None]
+
+
+def test_without_a_baseline_nothing_is_said_of_one(storage: Storage) -> None:
+    app = open_page("compare", runs="r1,r2", metrics=["train/loss"])
+    assert drawn(app)[2][0].under is None and "baseline" not in said(app)
 
 
 def test_curves_are_drawn_along_a_metric(storage: Storage) -> None:

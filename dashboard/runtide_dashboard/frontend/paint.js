@@ -2,6 +2,7 @@
 
 import { tickLabel, ticks, logTicks, xScale, xTickLabel, xTicks, yScale } from "./scale.js";
 import { strokeOf } from "./theme.js";
+import { paintDeparture, paintUnder } from "./baseline.js";
 
 export const MARGIN = { left: 52, right: 10, top: 8, bottom: 22 };
 const BAND_ALPHA = 0.13, RAW_ALPHA = 0.28;
@@ -35,6 +36,12 @@ function domainOf(panel, view) {
         bandHi = Math.max(bandHi, series.hi[i]);
       }
     }
+  }
+  const { under } = panel, [from, to] = under ? slice(under.x, view.window) : [0, 0];
+  for (let i = from; i < to; i++) {
+    if (!Number.isFinite(under.lo[i]) || (panel.log && under.lo[i] <= 0)) continue;
+    bandLo = Math.min(bandLo, under.lo[i]);
+    bandHi = Math.max(bandHi, under.hi[i]);
   }
   if (lo > hi) return panel.log ? [0.1, 10] : [0, 1];
   if (panel.log) return lo === hi ? [lo / 2, hi * 2] : [lo / (hi / lo) ** 0.04, hi * (hi / lo) ** 0.04];
@@ -134,9 +141,13 @@ export function paintBase(panel, view) {
   const context = fresh(panel.base, panel), visible = shown(panel, view);
   context.save();
   clipToPlot(context, panel);
+  paintUnder(context, panel, view);
   for (const series of visible) band(context, panel, series, view, BAND_ALPHA);
   const width = visible.length > 24 ? 1.1 : 1.6;
   for (const series of visible) curve(context, panel, series, view, width);
+  for (const series of visible.filter(({ left, x }) => left !== null && covers(x, left))) {
+    paintDeparture(context, panel, series, nearest(series.x, series.left), view, panel.height - MARGIN.bottom);
+  }
   context.restore();
   for (const series of visible) marks(context, panel, series, view);
 }

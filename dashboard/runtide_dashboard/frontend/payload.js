@@ -7,6 +7,10 @@ export function decode(bytes) {
   const body = copy.byteOffset + Math.ceil((4 + length) / 8) * 8;
   const xs = header.xs.map(({ at, n }) => new Float64Array(copy.buffer, body + at, n));
   for (const panel of header.panels) {
+    if (panel.under) {
+      panel.under.x = xs[panel.under.x];
+      for (const name of ["lo", "mean", "hi"]) panel.under[name] = new Float32Array(copy.buffer, body + panel.under[name], panel.under.x.length);
+    }
     for (const series of panel.series) {
       series.x = xs[series.x];
       const floats = (at) => (at === null ? null : new Float32Array(copy.buffer, body + at, series.x.length));

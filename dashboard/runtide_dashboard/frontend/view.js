@@ -63,8 +63,8 @@ class View {
     while (this.panels.length > panels.length) this.panels.pop().figure.remove();
     while (this.panels.length < panels.length) this.panels.push(this.buildPanel());
     this.panels.forEach((panel, index) => {
-      const { title, log, series } = panels[index];
-      Object.assign(panel, { title, log, series });
+      const { title, log, series, under } = panels[index];
+      Object.assign(panel, { title, log, series, under });
       for (const one of series) one.style = this.header.runs[one.run].style;
       panel.heading.textContent = panel.heading.title = title;
       panel.figure.dataset.metric = title;

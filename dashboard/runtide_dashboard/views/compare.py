@@ -156,11 +156,19 @@ def _options(offered: Sequence[str]) -> None:
         on_change=url.taken("log", default=[]), selection_mode="multi", format_func=lambda axis: f"log {axis}",
         label_visibility="collapsed",
     )  # fmt: skip
+    st.toggle(
+        "Baseline", key=url.widget("band", url.text("band") != "off"), on_change=_take_band,
+        help="What earlier runs of the same family reached, in grey, and where a run left it",
+    )  # fmt: skip
     st.caption("Smoothing", width="content")
     st.slider(
         "Smoothing", 0, 100, key=url.widget("smooth", _look().smoothing), on_change=url.taken("smooth", default=0),
         label_visibility="collapsed", width=150,
     )  # fmt: skip
+
+
+def _take_band() -> None:
+    url.put("band", None if st.session_state._band else "off")
 
 
 def _choose_axis(offered: Sequence[str]) -> None:
@@ -210,7 +218,8 @@ def _curves(refs: tuple[str, ...], metric_names: tuple[str, ...], was_live: bool
 
 
 def _draw(refs: tuple[str, ...], metric_names: tuple[str, ...]) -> tuple[Drawn, bool]:
-    payload, runs = overlay.overlay(refs, metric_names, _look(), url.zoom())
+    base = None if url.text("band") == "off" else url.one_of("base", refs, refs[0])
+    payload, runs = overlay.overlay(refs, metric_names, _look(), url.zoom(), base=base)
     return Drawn(refs, payload, datetime.now(UTC)), any(run.live for run in runs)
 
 

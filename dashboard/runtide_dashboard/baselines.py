@@ -1,0 +1,69 @@
+"""What the earlier runs of an experiment usually reach, as a band under the curves, and where runs left it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from runtide_dashboard.asking import ask, connection, these
+from runtide_dashboard.curves import Band
+from runtide_dashboard.records import Alert
+
+POINTS = 200
+MEMBERS_S, BAND_S = 15.0, 10.0  # neither changes but when a run ends
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Its members ("project/run_id"), a band for each metric that they have, and `left`: (run, metric) -> step."""
+
+    runs: tuple[str, ...]
+    bands: Mapping[str, Band]
+    left: Mapping[tuple[str, str], float]
+
+
+NOTHING = Baseline((), {}, {})
+
+
+@st.cache_data(ttl=MEMBERS_S, show_spinner=False, max_entries=128)
+def members(refs: tuple[str, ...]) -> tuple[str, ...]:
+    """The baseline's runs of the first of these runs that has a baseline; () if none has."""
+    sql = """
+        SELECT project, run_id, members FROM v_plans
+        WHERE project IN {projects:Array(String)} AND run_id IN {run_ids:Array(String)}
+            AND concat(project, '/', run_id) IN {refs:Array(String)} AND notEmpty(members)
+    """
+    found = {
+        f"{row['project']}/{row['run_id']}": tuple(f"{row['project']}/{one}" for one in row["members"] if one)
+        for row in ask(sql, **these(refs))
+    }
+    return next((found[ref] for ref in refs if found.get(ref)), ())
+
+
+@st.cache_data(ttl=BAND_S, show_spinner=False, max_entries=256)
+def band(refs: tuple[str, ...], metric: str, x: str, window: tuple[float, float] | None) -> Band | None:
+    """From the 10 % to the 90 % quantile of these runs at each place, and their median; None: they have nothing."""
+    with connection().client() as client:
+        table = client.baseline_band(refs, metric, POINTS, x, window=window).arrow
+    if not len(table):
+        return None
+    x_values, low, middle, high = (
+        np.asarray(table[name].cast("int64" if name == "x" and x != "metric" else table[name].type), np.float64)
+        for name in ("x", "q10", "q50", "q90")
+    )
+    return Band(x_values, low, middle, high)
+
+
+def departures(alerts: Sequence[Alert], refs: Sequence[str], metrics: Sequence[str]) -> dict[tuple[str, str], float]:
+    """(run, metric) -> the step from which on it was worse than its baseline, as the first alert on it says."""
+    found: dict[tuple[str, str], float] = {}
+    for alert in alerts:
+        since = alert.detail.get("since", alert.step)
+        is_number = isinstance(since, int | float) and not isinstance(since, bool)
+        if alert.ref in refs and alert.metric in metrics and is_number:
+            place = alert.ref, alert.metric
+            found[place] = min(float(since), found.get(place, float("inf")))
+    return found
