@@ -19,6 +19,7 @@ from runtide_dashboard import (
     names,
     overlay,
     results,
+    settings_section,
     states,
     url,
 )
@@ -68,6 +69,7 @@ def page() -> None:
     every = REFRESH_S if live else None
     st.fragment(_curves, run_every=every)(refs, tuple(shown), live)
     st.fragment(_tables, run_every=every)(refs, tuple(shown))
+    st.fragment(_settings)(project, refs, tuple(shown))
 
 
 def _notes(asked: Sequence[str] | None, chosen: Sequence[str], unknown: Sequence[str]) -> None:
@@ -260,6 +262,13 @@ def _tables(refs: tuple[str, ...], metric_names: tuple[str, ...]) -> None:
             results.show_differences(rows, runs, short, key=key)
         elif nothing:
             st.caption(nothing)
+
+
+def _settings(project: str, refs: tuple[str, ...], metric_names: tuple[str, ...]) -> None:
+    try:
+        settings_section.show(project, refs, metric_names)
+    except StorageError as error:
+        states.storage_failed(error)
 
 
 page()
