@@ -1,7 +1,8 @@
-"""Who may ask what: the limits of the two users that only read, and those users on a server.
+"""Who may ask what: the limits of the users that people come as, and those users on a server.
 
-`reader` is the query API's and the pages'; `analyst` is for people's own SQL, whose limits nobody can lift. While a
-query of a lower `priority` runs, those of a higher one pause: the worker comes first, then pages, then people's SQL.
+`reader` is the query API's and the pages'; `analyst` is for people's own SQL, whose limits nobody can lift; `responder`
+may say that an alert is acknowledged or muted, and can read nothing. While a query of a lower `priority` runs, those of
+a higher one pause: the worker comes first, then pages, then people's SQL.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from clickhouse_connect.driver.client import Client as Driver
 from runtide_storage.connect import Endpoint, address, connect, read_errors
 from runtide_storage.errors import QueryError, Unreachable
 
-READER_TIME_S, ANALYST_TIME_S = 60, 30
+READER_TIME_S, ANALYST_TIME_S, RESPONDER_TIME_S = 60, 30, 10
 ANALYST_ROWS, ANALYST_THREADS = 1_000_000, 2
+RESPONDER_MEMORY_BYTES = 256 << 20
 QUERY_MEMORY_BYTES = 4 << 30  # on a server; a query fails before it endangers the inserts
-ROLES = ("reader", "analyst")
+ROLES = ("reader", "analyst", "responder")
+RESPONDED = ("alert_actions", "mutes")  # tables
 AHEAD = {"priority": 1}  # of all others: the worker's connections
 
 
@@ -45,6 +48,8 @@ def limits(role: str, query_memory_bytes: int = QUERY_MEMORY_BYTES) -> tuple[Lim
             Limit("max_execution_time", READER_TIME_S),
             Limit("max_memory_usage", query_memory_bytes),
         )
+    if role == "responder":
+        return (Limit("max_execution_time", RESPONDER_TIME_S), Limit("max_memory_usage", RESPONDER_MEMORY_BYTES))
     return (
         Limit("readonly", 2, is_fixed=True),
         Limit("priority", 3, is_fixed=True),
@@ -100,7 +105,15 @@ def statements(role: str, user: Endpoint, database: str) -> Iterator[str]:
     yield f"CREATE USER IF NOT EXISTS {name} IDENTIFIED WITH sha256_hash BY '{password}'"
     yield f"ALTER USER {name} IDENTIFIED WITH sha256_hash BY '{password}' SETTINGS PROFILE {profile}"
     yield f"REVOKE ALL ON *.* FROM {name}"
-    yield f"GRANT SELECT, SHOW, dictGet ON {quote_identifier(database)}.* TO {name}"
+    for right in rights(role, quote_identifier(database)):
+        yield f"{right} TO {name}"
+
+
+def rights(role: str, database: str) -> tuple[str, ...]:
+    """The GRANTs of `role`, to be completed by whom they are for. `database` is quoted already."""
+    if role == "responder":
+        return tuple(f"GRANT INSERT ON {database}.{table}" for table in RESPONDED)
+    return (f"GRANT SELECT, SHOW, dictGet ON {database}.*",)
 
 
 def _as_sql(limit: Limit) -> str:

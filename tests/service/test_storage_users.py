@@ -7,11 +7,16 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from runtide_storage import Client
+from runtide_storage import Client, alerts
 from runtide_storage.connect import Endpoint, connect
 from runtide_storage.errors import QueryError
+from runtide_storage.migrate import migrate
 from runtide_storage.users import ROLES, ensure_users, statements
+from runtide_storage.writer import Writer
+from runtide_workers.embedded.clickhouse import ClickHouse
+from tests.fixtures.stack import free_port_base
 from tests.fixtures.storage import Engine
 
 WORD = 'it\'s \\ "long" @:/'
@@ -36,7 +41,34 @@ def test_where_nobody_may_make_users_those_that_can_log_in_are_kept(database: En
         )
 
 
-@pytest.mark.parametrize("role", ROLES)
+def test_a_responder_says_what_becomes_of_alerts_and_nothing_else(tmp_path: Path) -> None:
+    with ClickHouse(tmp_path, free_port_base()) as engine:
+        migrate(engine_client := connect(engine.url("writer")))
+        writer = Writer(connect(engine.url("responder")))
+        alerts.say(writer, ["a" * 32], "acknowledge", "ada", "known")
+        alerts.mute(writer, project="p", group="", metric="", kind="", for_s=None, who="ada", reason="")
+        found = engine_client.query("SELECT id, who, reason FROM alert_actions").result_rows
+        assert list(found) == [("a" * 32, "ada", "known")]
+        assert engine_client.query("SELECT count() FROM mutes").result_rows[0][0] == 1
+        driver = connect(engine.url("responder"))
+        for statement in (
+            "SELECT * FROM alert_actions",
+            "SELECT * FROM points",
+            "SELECT * FROM v_alerts",
+            "INSERT INTO runs (run) VALUES (1)",
+            "INSERT INTO alerts (id) VALUES ('x')",
+            "INSERT INTO alert_actions SELECT * FROM alert_actions",
+            "ALTER TABLE mutes DELETE WHERE 1",
+            "DROP TABLE mutes",
+            "TRUNCATE TABLE alert_actions",
+            "CREATE TABLE x (n UInt8) ENGINE = Memory",
+            "SELECT * FROM system.users",
+        ):
+            with pytest.raises(ClickHouseError, match=r"(?i)privileges"):
+                driver.command(statement)
+
+
+@pytest.mark.parametrize("role", ["reader", "analyst"])
 def test_they_can_only_read_and_nothing_beside_the_tables(database: Engine, role: str, tmp_path: Path) -> None:
     with Client(database.url(role)) as client:
         assert client.sql("SELECT count() AS n FROM v_runs").to_pylist() == [{"n": 0}]

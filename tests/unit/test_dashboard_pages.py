@@ -12,16 +12,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from runtide_dashboard import data, table
-from runtide_dashboard.records import Alert, Health, Judgement
+from runtide_dashboard.records import Health, Judgement
 from runtide_storage.errors import FilterError, QueryError, Unreachable
-from tests.fixtures.pages import HOSTILE, NOW, Storage, answered, drawn, open_page, run, words
-
-
-def alert(run_id: str, metric: str, **detail: Any) -> Alert:
-    return Alert(
-        id=run_id, project="llm", run_id=run_id, run=run_id, ts=NOW, kind="regression", severity="page", state="open",
-        title="worse", text="", metric=metric, step=90, quiet=False, who="", reason="", detail=detail,
-    )  # fmt: skip
+from tests.fixtures.pages import HOSTILE, NOW, Storage, alert, answered, drawn, open_page, run, words
 
 
 def said(app: AppTest) -> str:
@@ -233,8 +226,8 @@ def test_verdicts_come_with_their_intervals(storage: Storage) -> None:
 def test_the_baseline_lies_under_the_curves_and_says_who_left_it(storage: Storage) -> None:
     storage.members = ("llm/r3", "llm/r4")
     storage.alerts = [
-        alert("r2", "train/loss", since=40),
-        alert("r2", "train/loss", since=60),
+        alert("r2", "train/loss", detail={"since": 40}),
+        alert("r2", "train/loss", detail={"since": 60}),
         alert("r9", "train/loss"),
     ]
     app = open_page("compare", runs="r1,r2", metrics=["train/loss"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from runtide_dashboard import alerts, comparison, curves, data, formats, header, overlay, states, url
+from runtide_dashboard import alerts, comparison, curves, data, formats, header, overlay, responding, states, url
 from runtide_dashboard.names import plain
 from runtide_dashboard.records import Alert
 from runtide_storage.errors import StorageError
@@ -141,9 +141,11 @@ def _explain(project: str, chosen: str) -> None:
                 st.metric(name, value, border=True, help=hint)
     _curves(alert)
     _changes(alert)
-    if alert.state == "open":
-        st.caption("It is known, or meant? Acknowledge it in a shell:")
-        st.code(f"runtide ack {alert.id[: alerts.ID_CHARS]}", language="bash")
+    try:
+        runs, _ = data.find((alert.ref,), ())
+    except StorageError:
+        return
+    responding.show(alert, runs[0].group if runs else "")
 
 
 def _about(alert: Alert) -> str:

@@ -46,7 +46,7 @@ class ClickHouseError(RuntimeError):
 class ClickHouse:
     """One engine over `data_dir`, in a process of its own, on 127.0.0.1:`http_port`.
 
-    `passwords` maps the roles writer, reader and analyst to theirs; a missing one is made up. `data_dir` holds the
+    `passwords` maps the roles to theirs; a missing one is made up. `data_dir` holds the
     tables (`store/`), the configuration with hashed passwords (`etc/`, only for this user) and, without `log_path`, the
     log.
     """
@@ -80,7 +80,7 @@ class ClickHouse:
         return self._process.poll() if self._process is not None else None
 
     def url(self, role: str = "writer", database: str = DATABASE) -> str:
-        """The URL for `role` ("writer" | "reader" | "analyst"), password included."""
+        """The URL for `role` (one of ROLES), password included."""
         return f"http://{role}:{quote(self.passwords[role], safe='')}@{HOST}:{self.http_port}/{database}"
 
     def start(self) -> None:

@@ -10,8 +10,9 @@ from typing import Self
 from xml.sax.saxutils import escape
 
 from runtide_storage.users import limits as limits_of
+from runtide_storage.users import rights
 
-ROLES = ("writer", "reader", "analyst")
+ROLES = ("writer", "reader", "analyst", "responder")
 _GIB = 1 << 30
 
 
@@ -80,6 +81,7 @@ def users_xml(password_sha256: Mapping[str, str], limits: Limits, database: str)
         </internal>
 {_profile("reader", limits)}
 {_profile("analyst", limits)}
+{_profile("responder", limits)}
     </profiles>
     <quotas><default/></quotas>
     <users>
@@ -97,6 +99,7 @@ def users_xml(password_sha256: Mapping[str, str], limits: Limits, database: str)
 {_user("writer", password_sha256["writer"], "default", _writer_grants(database))}
 {_user("reader", password_sha256["reader"], "reader", (see,))}
 {_user("analyst", password_sha256["analyst"], "analyst", (see,))}
+{_user("responder", password_sha256["responder"], "responder", rights("responder", database))}
     </users>
 </clickhouse>
 """

@@ -190,7 +190,7 @@ def worker(index: int, home: Home, ports: Ports, kafka: str, clickhouse: str) ->
     )  # fmt: skip
 
 
-def dashboard(home: Home, ports: Ports, kafka: str, clickhouse: str) -> Program:
+def dashboard(home: Home, ports: Ports, kafka: str, clickhouse: str, responder: str) -> Program:
     """The dashboard, on loopback. It is started by name: workers do not depend on the pages."""
     argv = [sys.executable, "-m", DASHBOARD, "--port", str(ports.dashboard)]
     return Program(
@@ -199,7 +199,7 @@ def dashboard(home: Home, ports: Ports, kafka: str, clickhouse: str) -> Program:
         word=DASHBOARD,
         port=ports.dashboard,
         log=home.log("dashboard"),
-        env=environment(home, kafka, clickhouse),
+        env=environment(home, kafka, clickhouse) | {"RUNTIDE_CLICKHOUSE_RESPONDER": responder},
         health="/_stcore/health",
     )
 

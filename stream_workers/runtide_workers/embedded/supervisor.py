@@ -117,7 +117,7 @@ class Supervisor:
                 for index in range(plan.workers)
             ]
             self._dashboards = [
-                Child(services.dashboard(home, plan.ports, kafka, url("reader")), self._say)
+                Child(services.dashboard(home, plan.ports, kafka, url("reader"), url("responder")), self._say)
                 for _ in range(int(plan.dashboard))
             ]
         except RuntimeError as error:

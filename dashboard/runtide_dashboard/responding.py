@@ -1,0 +1,116 @@
+"""What people do about an alert on its page: acknowledge it, reopen it, mute its like.
+
+The pages' own user only reads. These few words go in as another, who may write them and nothing else; where that user
+is not configured, the page names the command.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable
+
+import streamlit as st
+
+from runtide_dashboard import alerts, data, login
+from runtide_dashboard.names import plain
+from runtide_dashboard.records import Alert
+from runtide_storage import alerts as storage
+from runtide_storage.connect import connect
+from runtide_storage.errors import StorageError
+from runtide_storage.settings import responder_url
+from runtide_storage.writer import Writer
+
+REASON_CHARS_MAX = 500
+NAME_CHARS_MAX = 100
+HOUR_S = 3600.0
+SPANS = {"1 hour": HOUR_S, "1 day": 24 * HOUR_S, "1 week": 7 * 24 * HOUR_S, "until lifted": None}
+
+
+@st.cache_resource
+def _table(url: str) -> storage.Table:
+    return Writer(connect(url))
+
+
+def show(alert: Alert, group: str) -> None:
+    """Under the explanation of an alert of a run of `group`."""
+    url = responder_url()
+    if url is None:
+        if alert.state == "open":
+            st.caption("It is known, or meant? Acknowledge it in a shell:")
+            st.code(f"runtide ack {alert.id[: alerts.ID_CHARS]}", language="bash")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if alert.state in ("open", "acknowledged"):
+            _acknowledge(url, alert)
+        with st.popover("Mute", icon=":material/notifications_off:", key="mute"):
+            _mute(url, alert, group)
+
+
+def _acknowledge(url: str, alert: Alert) -> None:
+    is_open = alert.state == "open"
+    label = "Acknowledge" if is_open else "Reopen"
+    icon = ":material/done:" if is_open else ":material/undo:"
+    with st.popover(label, icon=icon, key="respond"), st.form(f"respond_{alert.id}", border=False):
+        who = _who("respond_who")
+        reason = st.text_input("Reason", max_chars=REASON_CHARS_MAX, key="respond_reason")
+        wanted = st.form_submit_button(label, type="primary")
+    if wanted:
+        action: storage.Action = "acknowledge" if is_open else "reopen"
+        _do(
+            lambda: storage.say(_table(url), [alert.id], action, who, reason.strip()), who,
+            f"{'Acknowledged' if is_open else 'Reopened'}.",
+        )  # fmt: skip
+
+
+def _mute(url: str, alert: Alert, group: str) -> None:
+    offered = {
+        f"{alert.metric or alert.kind} in group {group or '(none)'}": (group, alert.metric, alert.kind),
+        f"{alert.metric or alert.kind} in the whole project": ("", alert.metric, alert.kind),
+        f"every {alert.kind} of the project": ("", "", alert.kind),
+    }
+    if not group:
+        offered.pop(next(iter(offered)))
+    with st.form(f"mute_{alert.id}", border=False):
+        what = st.radio("Tell nobody of", list(offered), format_func=plain, key="mute_what")
+        span = st.radio("For", list(SPANS), horizontal=True, key="mute_span")
+        who = _who("mute_who")
+        reason = st.text_input("Reason", max_chars=REASON_CHARS_MAX, key="mute_reason")
+        wanted = st.form_submit_button("Mute", type="primary")
+    st.caption("Alerts are still found and listed. Lift it again: `runtide alerts unmute`")
+    if wanted:
+        of_group, metric, kind = offered[what]
+        _do(
+            lambda: storage.mute(
+                _table(url), project=alert.project, group=glob.escape(of_group), metric=glob.escape(metric),
+                kind=kind, for_s=SPANS[span],
+                who=who, reason=reason.strip(),
+            ),
+            who, f"Muted {'until lifted' if SPANS[span] is None else f'for {span}'}.",
+        )  # fmt: skip
+
+
+def _who(key: str) -> str:
+    """Who says it: whoever is logged in, else whom the reader says to be, remembered for the session."""
+    known = login.who()
+    if known is not None:
+        return known
+    said: str = st.text_input(
+        "Your name", value=st.session_state.get("_who", ""), max_chars=NAME_CHARS_MAX, key=key
+    ).strip()
+    return said
+
+
+def _do(act: Callable[[], object], who: str, done: str) -> None:
+    if not who:
+        st.error("Say who you are: others will read it beside the alert.", icon=":material/person:")
+        return
+    st.session_state._who = who
+    try:
+        act()
+    except StorageError as error:
+        st.error(f"It was not written: {plain(str(error))}", icon=":material/error:")
+        return
+    for question in (data.alerts, data.alert, data.alerts_of):
+        question.clear()
+    st.toast(done, icon=":material/check:")
+    st.rerun()
