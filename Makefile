@@ -49,11 +49,12 @@ format: $(READY)  ## let ruff format and mend what it can
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(READY)  ## measure: log(), ingest, freshness, queries
+bench: $(READY)  ## measure: log(), ingest, freshness, queries, pages
 	@$(BIN)/python -m benchmarks.log
 	@$(BIN)/python -m benchmarks.ingest
 	@$(BIN)/python -m benchmarks.freshness
 	@$(BIN)/python -m benchmarks.queries
+	@$(BIN)/python -m benchmarks.pages
 
 lock: $(READY)  ## compile requirements.lock anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv

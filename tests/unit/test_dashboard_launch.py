@@ -41,7 +41,7 @@ def test_its_configuration_is_read_in_any_folder(tmp_path: Path) -> None:
         [sys.executable, "-c", question], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True,
         env=launch.environment() | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
-    assert asked.stdout.split() == ["#1f5eff", "127.0.0.1"]
+    assert asked.stdout.split() == ["#1b59f8", "127.0.0.1"]
 
 
 def test_nothing_is_fetched_from_outside() -> None:

@@ -19,6 +19,7 @@ function buildRow(view, run, index) {
   const item = element("li", "run");
   const pin = element("button", "pin"), hide = element("button", "hide");
   const swatch = element("canvas", "swatch"), name = element("span", "name"), value = element("span", "value");
+  swatch.setAttribute("aria-hidden", "true");
   name.textContent = run.short;
   pin.type = hide.type = "button";
   pin.title = run.name === run.id ? run.name : `${run.name} (${run.id})`;
@@ -26,6 +27,8 @@ function buildRow(view, run, index) {
   if (run.state === "running") {
     const live = element("span", "live");
     live.title = "running";
+    live.setAttribute("role", "img");
+    live.setAttribute("aria-label", "running");
     pin.append(live);
   }
   pin.append(value);

@@ -15,7 +15,7 @@ export function readTheme(element) {
     text: read("text-color", "#16202e"),
     background: read("background-color", "#ffffff"),
     grid: read("border-color", "#dde3ec"),
-    primary: read("primary-color", "#1f5eff"),
+    primary: read("primary-color", "#1b59f8"),
     font: read("font", "sans-serif"),
   };
 }
