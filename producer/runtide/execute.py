@@ -25,6 +25,7 @@ from runtide.exits import Ending
 TAIL_BYTES = 32 << 10  # of stdout and of stderr
 NAME_CHARS_MAX = 80
 READ_BYTES = 64 << 10
+WAIT_S = 1.0
 PIPES_WAIT_S = 2.0  # for output of grandchildren that outlive the command
 EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE, EXIT_SIGNAL = 127, 126, 128  # as shells do
 _SETTINGS = ("project", "id", "group", "tags", "dir", "mode", "resume")
@@ -50,7 +51,7 @@ def execute(argv: Sequence[str], **init_kwargs: Any) -> int:
             return code
         follow(process)
         tails = [_Tail(process.stdout, sys.stdout), _Tail(process.stderr, sys.stderr)]
-        status = process.wait()
+        status = _wait(process)
     for tail in tails:
         tail.join(PIPES_WAIT_S)
     number = -status if status < 0 else None
@@ -66,6 +67,13 @@ def execute(argv: Sequence[str], **init_kwargs: Any) -> int:
     run._writer.emit_values("meta", facts)
     run._writer.end(Ending(code, f"ended by {_signal_name(number)}" if number else None))
     return code
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Until it ends. In short waits: a signal that comes just before a long one would be handled after its end only."""
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(WAIT_S)
 
 
 class _Tail:

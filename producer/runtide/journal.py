@@ -245,7 +245,9 @@ class Journal:
             return
         self._busy = True
         try:
-            if self.size < self._segment_bytes:
+            if self.size < self._limit:
+                pass  # a signal handler that logged just now has turned it over
+            elif self.size < self._segment_bytes:
                 self._park()
             elif not self._turn_over():
                 self._limit = self.size + STRETCH_BYTES

@@ -76,7 +76,8 @@ def test_signals_go_to_the_command(tmp_path: Path, number: signal.Signals) -> No
     inner = (
         "import pathlib, signal, sys, time\n"
         f"signal.signal({int(number)}, lambda *_: sys.exit(42))\n"
-        f"pathlib.Path({str(ready)!r}).touch()\ntime.sleep(30)\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        "for _ in range(3000): time.sleep(0.01)\n"  # a signal just before a long sleep would wait for its end
     )
     outer = "import sys; from runtide.execute import execute; sys.exit(execute(sys.argv[1:], project='exec'))"
     env = {**os.environ, "RUNTIDE_DIR": str(tmp_path / "journal"), "RUNTIDE_MODE": "offline"}

@@ -231,6 +231,29 @@ def test_a_signal_handler_may_log_while_a_segment_turns_over(tmp_path: Path, mon
     assert refusals.total == 0
 
 
+def test_a_signal_handler_may_log_just_before_a_segment_turns_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It turns the segment over itself; what it interrupted must not take the new one, half empty, for full disks."""
+    made, refusals = make(tmp_path, segment_bytes=1000)
+    made.open()
+    at_limit = Journal._at_limit
+    extra = iter(range(1000, 2000))
+
+    def interrupted(self: Journal) -> None:
+        monkeypatch.setattr(Journal, "_at_limit", at_limit)
+        self.append(line(next(extra)))
+        monkeypatch.setattr(Journal, "_at_limit", interrupted)
+        at_limit(self)
+
+    monkeypatch.setattr(Journal, "_at_limit", interrupted)
+    for number in range(50):
+        made.append(line(number))
+    made.close()
+    assert not made.full and refusals.total == 0
+    assert [step for step in steps(tmp_path) if step < 1000] == list(range(50))
+
+
 def test_the_run_directory_may_be_deleted_while_it_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, _ = make(tmp_path)
     opened = os.open

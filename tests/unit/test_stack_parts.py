@@ -69,7 +69,7 @@ def test_a_home_is_private_and_keeps_its_passwords(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     home.prepare()
     passwords = home.passwords()
-    assert len(set(passwords.values())) == 3 and min(map(len, passwords.values())) >= 24
+    assert len(set(passwords.values())) == 4 and min(map(len, passwords.values())) >= 24
     assert home.passwords() == passwords
     assert stat.S_IMODE(home.path.stat().st_mode) == 0o700
     assert stat.S_IMODE((home.path / "passwords.json").stat().st_mode) == 0o600
