@@ -18,7 +18,7 @@ from runtide_storage.errors import QueryError
 from runtide_storage.ids import key_id
 from runtide_storage.reader import ONE_THREAD, Reader
 from runtide_storage.runs import RunName, exact, found_exactly, resolve
-from runtide_storage.short import ROWS_READ_PER_CURVE, ShortCurves
+from runtide_storage.short import ShortCurves, rows_read_max
 from runtide_storage.sources import Pair, all_points, current_points, which
 from runtide_storage.statements import statements
 from runtide_storage.tiers import FEW_CURVES, ROWS_MAX, Tiers
@@ -235,7 +235,7 @@ class Curves:
         ):
             rows = 2 * len(pairs) * short  # superseded ones are among them
             sql = self._sql["at_once"].format(curves=which(pairs), rows=rows + 1)
-            points = self._reader.arrow_if_small(sql, len(pairs) * ROWS_READ_PER_CURVE)
+            points = self._reader.arrow_if_small(sql, rows_read_max(len(pairs)))
             if points is not None and len(points) <= rows:
                 self._short = ShortCurves(points)
                 return self._short.extents()

@@ -17,8 +17,16 @@ from runtide_storage.axes import Extent
 from runtide_storage.sources import Pair
 from runtide_storage.tiers import starts_of
 
-# A curve of 1,000 points lies in one granule or two, and each part has a granule more where its hash would be.
-ROWS_READ_PER_CURVE = 3 * 8192
+_GRANULE = 8192
+_PER_CURVE, _BESIDE = (
+    3,
+    32,
+)  # granules: a short curve lies in one or two, and parts without it have one where it would be
+
+
+def rows_read_max(curves: int) -> int:
+    """How many rows so many short curves make ClickHouse read, at most; what takes more has a long one among them."""
+    return (_PER_CURVE * curves + _BESIDE) * _GRANULE
 
 
 class ShortCurves:

@@ -130,7 +130,9 @@ def test_short_curves_are_the_same_read_at_once(
         at_once = curves()
         with patch("runtide_storage.history.FEW_POINTS", 0):
             later = curves()
-        with patch("runtide_storage.history.ROWS_READ_PER_CURVE", 1):  # there turns out to be more than was hoped
+        with patch(
+            "runtide_storage.history.rows_read_max", lambda curves: 1
+        ):  # there turns out to be more than was hoped
             assert_alike(curves(), later)
     assert_alike(at_once, later)
 
