@@ -94,9 +94,9 @@ def _who(key: str) -> str:
     known = login.who()
     if known is not None:
         return known
-    said: str = st.text_input(
-        "Your name", value=st.session_state.get("_who", ""), max_chars=NAME_CHARS_MAX, key=key
-    ).strip()
+    if not st.session_state.get(key):  # a widget that was drawn before keeps its value, whatever its default is now
+        st.session_state[key] = st.session_state.get("_who", "")
+    said: str = st.text_input("Your name", max_chars=NAME_CHARS_MAX, key=key).strip()
     return said
 
 
