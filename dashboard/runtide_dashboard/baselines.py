@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import streamlit as st
 
+from runtide_dashboard import history
 from runtide_dashboard.asking import ask, connection, these
-from runtide_dashboard.curves import Band
+from runtide_dashboard.curves import Band, within
 from runtide_dashboard.records import Alert
+from runtide_storage.errors import NotFound
 
-POINTS = 200
+POINTS = history.POINTS_MAX  # as fine as the curves: a mean is drawn at the end of its bucket, to the right of it
+BEYOND = 2  # windows that are asked for on each side of the one that is shown: its edges lie between two points
+LEAVING = frozenset(("regression", "plateau", "divergence", "final_regression"))  # the pace says nothing of the values
 MEMBERS_S, BAND_S = 15.0, 10.0  # neither changes but when a run ends
 
 
@@ -45,25 +48,31 @@ def members(refs: tuple[str, ...]) -> tuple[str, ...]:
 
 @st.cache_data(ttl=BAND_S, show_spinner=False, max_entries=256)
 def band(refs: tuple[str, ...], metric: str, x: str, window: tuple[float, float] | None) -> Band | None:
-    """From the 10 % to the 90 % quantile of these runs at each place, and their median; None: they have nothing."""
-    with connection().client() as client:
-        table = client.baseline_band(refs, metric, POINTS, x, window=window).arrow
-    if not len(table):
-        return None
-    x_values, low, middle, high = (
-        np.asarray(table[name].cast("int64" if name == "x" and x != "metric" else table[name].type), np.float64)
-        for name in ("x", "q10", "q50", "q90")
-    )
-    return Band(x_values, low, middle, high)
+    """From the 10 % to the 90 % quantile of these runs at each place, and their median; None: they have nothing.
+
+    `x`: step, relative, or a metric. `window`: what is shown, None for all.
+    """
+    points, wide = POINTS, None
+    if window is not None:
+        beyond = BEYOND * (window[1] - window[0])
+        points, wide = POINTS * (1 + 2 * BEYOND), (window[0] - beyond, window[1] + beyond)
+    try:
+        with connection().client() as client:
+            table = client.baseline_band(refs, metric, points, x, window=wide).arrow
+    except NotFound:
+        return None  # one of them was deleted since `members` was asked
+    places, *values = (history.numbers(table[name]) for name in ("x", "q10", "q50", "q90"))
+    seen = slice(None) if window is None else within(places, window)
+    return Band(places[seen], *(each[seen] for each in values)) if len(places[seen]) else None
 
 
 def departures(alerts: Sequence[Alert], refs: Sequence[str], metrics: Sequence[str]) -> dict[tuple[str, str], float]:
-    """(run, metric) -> the step from which on it was worse than its baseline, as the first alert on it says."""
+    """(run, metric) -> the step from which on it was worse than its baseline, as the first such alert on it says."""
     found: dict[tuple[str, str], float] = {}
     for alert in alerts:
         since = alert.detail.get("since", alert.step)
         is_number = isinstance(since, int | float) and not isinstance(since, bool)
-        if alert.ref in refs and alert.metric in metrics and is_number:
+        if alert.kind in LEAVING and alert.ref in refs and alert.metric in metrics and is_number:
             place = alert.ref, alert.metric
             found[place] = min(float(since), found.get(place, float("inf")))
     return found

@@ -10,9 +10,9 @@ import numpy as np
 
 from runtide_dashboard import formats, names, palette
 from runtide_dashboard.baselines import NOTHING, Baseline
-from runtide_dashboard.curves import Axis, Panel, RunLabel, Series, XKind, encode
+from runtide_dashboard.curves import Axis, Panel, RunLabel, Series, XKind, encode, within
 from runtide_dashboard.differences import ABSENT, best_of, goal_of, winner
-from runtide_dashboard.records import Curve, Floats, Run, Summary
+from runtide_dashboard.records import Curve, Run, Summary
 from runtide_dashboard.smoothing import smooth
 from runtide_storage.differences import differing, shown
 
@@ -88,7 +88,7 @@ def payload(
             if curve is None or not len(curve.x):
                 continue
             smoothed = smooth(curve.x, curve.mean, span) if span > 0 else None
-            seen = _within(curve.x, window) if window else slice(None)
+            seen = within(curve.x, window) if window else slice(None)
             lo, hi = (curve.lo, curve.hi) if bands and smoothed is None else (None, None)
             series.append(
                 Series(
@@ -124,12 +124,6 @@ def _of_baseline(runs: Sequence[Run], baseline: Baseline) -> list[str]:
     if left:
         words.append(f"left its baseline: {', '.join(left[:LEFT_SHOWN_MAX])}{more}")
     return words
-
-
-def _within(x: Floats, window: tuple[float, float]) -> slice:
-    """The points within the window, and one on each side, so that lines reach the edges."""
-    first, after = np.searchsorted(x, window[0]), np.searchsorted(x, window[1], side="right")
-    return slice(max(0, int(first) - 1), int(after) + 1)
 
 
 def asked_window(

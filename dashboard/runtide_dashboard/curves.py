@@ -25,7 +25,9 @@ Mark = Literal[-1, 0, 1]  # -Inf, NaN, +Inf
 
 MARKS_MAX = 200  # per series; beyond that they are a carpet
 _FRONTEND = Path(__file__).with_name("frontend")
-_MODULES = ("payload.js", "scale.js", "theme.js", "baseline.js", "paint.js", "legend.js", "pointer.js", "view.js")
+_MODULES = tuple(
+    f"{name}.js" for name in ("payload", "scale", "places", "theme", "baseline", "paint", "legend", "pointer", "view")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,12 @@ class _Body:
         self.parts.append(raw + b"\0" * (-len(raw) % 8))
         self.size += len(self.parts[-1])
         return at
+
+
+def within(x: Floats, window: tuple[float, float]) -> slice:
+    """The points within the window, and one on each side, so that lines reach the edges."""
+    first, after = np.searchsorted(x, window[0]), np.searchsorted(x, window[1], side="right")
+    return slice(max(0, int(first) - 1), int(after) + 1)
 
 
 def encode(axis: Axis, runs: Sequence[RunLabel], panels: Sequence[Panel], caption: str = "") -> bytes:

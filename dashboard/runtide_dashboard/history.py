@@ -31,7 +31,7 @@ def split(table: pa.Table) -> dict[str, dict[str, Curve]]:
         return found
     names = [_codes(table.column(name)) for name in ("metric", "project", "run_id")]
     changed = np.flatnonzero(np.any([np.diff(codes) != 0 for codes, _ in names], axis=0)) + 1
-    columns = {name: _numbers(table.column(name)) for name in _VALUES}
+    columns = {name: numbers(table.column(name)) for name in _VALUES}
     for start, stop in zip([0, *changed.tolist()], [*changed.tolist(), table.num_rows], strict=True):
         metric, project, run_id = (str(words[codes[start]]) for codes, words in names)
         found.setdefault(metric, {})[f"{project}/{run_id}"] = _curve(
@@ -47,7 +47,7 @@ def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[Any]]:
     return np.asarray(encoded.indices, dtype=np.int64), encoded.dictionary.to_pylist()
 
 
-def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+def numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
     """A column as float64; times as ms since 1970."""
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("ms", column.type.tz)).cast(pa.int64())

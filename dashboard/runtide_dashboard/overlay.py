@@ -35,11 +35,12 @@ def overlay(
 def _baseline(
     base: str, refs: tuple[str, ...], metric_names: tuple[str, ...], look: Look, window: tuple[float, float] | None
 ) -> Baseline:
+    if look.x == "time":
+        return NOTHING  # earlier runs lie elsewhere on the clock
     members = baselines.members(tuple(dict.fromkeys((base, *refs))))
-    if not members:
-        return NOTHING
     x = look.x_metric or look.x
-    bands = {metric: baselines.band(members, metric, x, window) for metric in metric_names}
-    alerts = data.alerts(base.partition("/")[0]) if look.x == "step" else ()
+    bands = {metric: baselines.band(members, metric, x, window) for metric in metric_names} if members else {}
+    projects = dict.fromkeys(ref.partition("/")[0] for ref in refs) if look.x == "step" else ()
+    alerts = [alert for project in projects for alert in data.alerts(project)]
     left = baselines.departures(alerts, refs, metric_names)
     return Baseline(members, {metric: found for metric, found in bands.items() if found}, left)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtide_dashboard import curves, history
-from runtide_dashboard.curves import Axis, Panel, RunLabel, Series, decode, encode
+from runtide_dashboard.curves import Axis, Band, Panel, RunLabel, Series, decode, encode
 
 RUN = RunLabel("p/a", "a", "first", "first", 3, "running")
 ANY_TEXT = st.text(max_size=20)
@@ -34,7 +34,14 @@ def series(draw: st.DrawFn) -> Series:
         hi=values() if banded else None,
         smooth=values() if smoothed else None,
         marks=tuple(draw(st.lists(st.tuples(st.integers(0, 99).map(float), st.sampled_from([-1, 0, 1])), max_size=3))),
+        left=draw(st.none() | st.integers(0, 2**53).map(float)),
     )
+
+
+@st.composite
+def bands(draw: st.DrawFn) -> Band:
+    of_series = draw(series())
+    return Band(of_series.x, of_series.mean, of_series.mean, of_series.mean)
 
 
 def same(left: np.ndarray | None, right: np.ndarray | None) -> bool:
@@ -43,7 +50,14 @@ def same(left: np.ndarray | None, right: np.ndarray | None) -> bool:
 
 @given(
     panels=st.lists(
-        st.builds(Panel, title=ANY_TEXT, series=st.lists(series(), max_size=3), log=st.booleans()), max_size=3
+        st.builds(
+            Panel,
+            title=ANY_TEXT,
+            series=st.lists(series(), max_size=3),
+            log=st.booleans(),
+            under=st.none() | bands(),
+        ),
+        max_size=3,
     ),
     name=ANY_TEXT,
     state=ANY_TEXT,
@@ -58,7 +72,11 @@ def test_a_payload_holds_what_was_put_in(panels: list[Panel], name: str, state: 
         assert panel.log == got_panel.log
         for one, got in zip(panel.series, got_panel.series, strict=True):
             assert all(same(getattr(one, part), getattr(got, part)) for part in ("x", "mean", "lo", "hi", "smooth"))
-            assert tuple(one.marks) == tuple(got.marks)
+            assert tuple(one.marks) == tuple(got.marks) and one.left == got.left
+        assert (panel.under is None) == (got_panel.under is None)
+        if panel.under is not None:
+            parts = ("x", "lo", "mean", "hi")
+            assert all(same(getattr(panel.under, part), getattr(got_panel.under, part)) for part in parts)
 
 
 def test_equal_x_arrays_travel_once() -> None:

@@ -240,6 +240,36 @@ def test_the_baseline_lies_under_the_curves_and_says_who_left_it(storage: Storag
     assert plain.under is None and [series.left for series in plain.series] == [None, None]
 
 
+@pytest.mark.parametrize("kind", ["nan", "rule", "spike", "improvement", "throughput"])
+def test_an_alert_on_something_else_is_no_departure(storage: Storage, kind: str) -> None:
+    storage.alerts = [alert("r2", "train/loss", kind=kind, detail={"since": 40})]
+    app = open_page("compare", runs="r1,r2", metrics=["train/loss"])
+    assert [series.left for series in drawn(app)[2][0].series] == [None, None] and "left" not in said(app)
+
+
+def test_a_run_of_another_project_leaves_its_baseline_too(storage: Storage) -> None:
+    storage.runs[2] = run(2, ref="vision/r2", project="vision")
+    storage.alerts = [alert("r2", "train/loss", project="vision")]
+    app = open_page("compare", project="llm", runs="llm/r1,vision/r2", metrics=["train/loss"])
+    assert [series.left for series in drawn(app)[2][0].series] == [None, 90.0]
+
+
+def test_the_chosen_base_is_the_first_whose_baseline_is_wanted(storage: Storage) -> None:
+    open_page("compare", runs="r1,r2", metrics=["train/loss"], base="llm/r2")
+    assert (("llm/r2", "llm/r1"),) in storage.asked
+
+
+def test_along_the_clock_there_is_no_baseline(storage: Storage) -> None:
+    storage.members = ("llm/r3",)
+    storage.alerts = [alert("r2", "train/loss")]
+    app = open_page("compare", runs="r1,r2", metrics=["train/loss"], x="time")
+    [panel] = drawn(app)[2]
+    assert panel.under is None and [series.left for series in panel.series] == [None, None]
+    app = open_page("compare", runs="r1,r2", metrics=["train/loss"], x="relative")
+    [panel] = drawn(app)[2]
+    assert panel.under is not None and [series.left for series in panel.series] == [None, None]
+
+
 def test_without_a_baseline_nothing_is_said_of_one(storage: Storage) -> None:
     app = open_page("compare", runs="r1,r2", metrics=["train/loss"])
     assert drawn(app)[2][0].under is None and "baseline" not in said(app)

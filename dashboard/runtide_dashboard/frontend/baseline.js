@@ -1,8 +1,16 @@
 // What earlier runs usually reach, in grey under the curves, and a mark where a run left it.
 
+import { covers, nearest, slice } from "./places.js";
 import { strokeOf } from "./theme.js";
 
 const UNDER_ALPHA = 0.14, MEDIAN_ALPHA = 0.5;
+
+// The lowest and highest of the band that is in sight.
+export function reachUnder({ under }, window, take) {
+  if (!under || under.x[0] > window[1] || under.x[under.x.length - 1] < window[0]) return;
+  const [from, to] = slice(under.x, window);
+  for (const values of [under.lo, under.hi]) values.subarray(from, to).forEach(take);
+}
 
 export function paintUnder(context, panel, view) {
   const { under } = panel;
@@ -27,8 +35,15 @@ export function paintUnder(context, panel, view) {
   context.globalAlpha = 1;
 }
 
+export function paintDepartures(context, panel, several, view, bottom) {
+  for (const series of several) {
+    if (series.left !== null && covers(series.x, series.left)) departure(context, panel, series, view, bottom);
+  }
+}
+
 // A ring on the curve and a tick down to the axis, in the run's colour.
-export function paintDeparture(context, panel, series, i, view, bottom) {
+function departure(context, panel, series, view, bottom) {
+  const i = nearest(series.x, series.left);
   const x = panel.x.pixel(series.x[i]), y = panel.y.pixel((series.smooth ?? series.mean)[i]);
   if (!Number.isFinite(x) || !Number.isFinite(y)) return;
   context.strokeStyle = strokeOf(view.theme, series.style).colour;

@@ -1,8 +1,9 @@
 // Three canvases per panel: axes (never fades), base (all runs, fades while one is picked), top (pick, crosshair, brush).
 
+import { paintDepartures, paintUnder, reachUnder } from "./baseline.js";
+import { covers, nearest, slice } from "./places.js";
 import { tickLabel, ticks, logTicks, xScale, xTickLabel, xTicks, yScale } from "./scale.js";
 import { strokeOf } from "./theme.js";
-import { paintDeparture, paintUnder } from "./baseline.js";
 
 export const MARGIN = { left: 52, right: 10, top: 8, bottom: 22 };
 const BAND_ALPHA = 0.13, RAW_ALPHA = 0.28;
@@ -37,12 +38,7 @@ function domainOf(panel, view) {
       }
     }
   }
-  const { under } = panel, [from, to] = under ? slice(under.x, view.window) : [0, 0];
-  for (let i = from; i < to; i++) {
-    if (!Number.isFinite(under.lo[i]) || (panel.log && under.lo[i] <= 0)) continue;
-    bandLo = Math.min(bandLo, under.lo[i]);
-    bandHi = Math.max(bandHi, under.hi[i]);
-  }
+  reachUnder(panel, view.window, take);
   if (lo > hi) return panel.log ? [0.1, 10] : [0, 1];
   if (panel.log) return lo === hi ? [lo / 2, hi * 2] : [lo / (hi / lo) ** 0.04, hi * (hi / lo) ** 0.04];
   const reach = (hi - lo) * 0.5; // a band may widen the view by half, one wild point not by more
@@ -53,21 +49,6 @@ function domainOf(panel, view) {
 }
 
 export const shown = (panel, view) => panel.series.filter((series) => !view.isHidden(series.run));
-
-// Indices [from, to) whose x lie in the window, with one neighbour on each side so that lines reach the edges.
-export function slice(x, window) {
-  return [Math.max(0, lowerBound(x, window[0]) - 1), Math.min(x.length, lowerBound(x, window[1]) + 2)];
-}
-
-export function lowerBound(x, value) {
-  let lo = 0, hi = x.length;
-  while (lo < hi) {
-    const middle = (lo + hi) >> 1;
-    if (x[middle] < value) lo = middle + 1;
-    else hi = middle;
-  }
-  return lo;
-}
 
 function fresh(canvas, panel) {
   const ratio = window.devicePixelRatio || 1;
@@ -145,9 +126,7 @@ export function paintBase(panel, view) {
   for (const series of visible) band(context, panel, series, view, BAND_ALPHA);
   const width = visible.length > 24 ? 1.1 : 1.6;
   for (const series of visible) curve(context, panel, series, view, width);
-  for (const series of visible.filter(({ left, x }) => left !== null && covers(x, left))) {
-    paintDeparture(context, panel, series, nearest(series.x, series.left), view, panel.height - MARGIN.bottom);
-  }
+  paintDepartures(context, panel, visible, view, panel.height - MARGIN.bottom);
   context.restore();
   for (const series of visible) marks(context, panel, series, view);
 }
@@ -248,6 +227,7 @@ export function paintTop(panel, view) {
   if (series) {
     band(context, panel, series, view, BAND_ALPHA * 1.6);
     curve(context, panel, series, view, 2.6);
+    paintDepartures(context, panel, [series], view, bottom);
   }
   context.restore();
   if (series) marks(context, panel, series, view);
@@ -286,17 +266,4 @@ function spot(context, panel, series, view) {
   disc(context, x, y, 4.5);
   context.fillStyle = strokeOf(view.theme, series.style).colour;
   disc(context, x, y, 3);
-}
-
-export function nearest(x, value) {
-  if (!x.length) return null;
-  const i = Math.min(x.length - 1, lowerBound(x, value));
-  return i > 0 && value - x[i - 1] <= x[i] - value ? i - 1 : i;
-}
-
-// Beyond its ends a curve has no value: a run that stopped early must not seem to go on.
-export function covers(x, value) {
-  if (!x.length) return false;
-  const slack = x.length > 1 ? (x[x.length - 1] - x[0]) / (x.length - 1) : 0.5;
-  return value >= x[0] - slack && value <= x[x.length - 1] + slack;
 }

@@ -1,6 +1,7 @@
 // What hand and keyboard do on a panel: hover picks, click pins, drag zooms, double-click shows everything.
 
-import { MARGIN, covers, nearest, shown } from "./paint.js";
+import { MARGIN, shown } from "./paint.js";
+import { covers, nearest } from "./places.js";
 
 const REACH_PX = 36; // farther from every curve than this, none is meant
 const STICKINESS_PX = 5; // the picked run stays until another is nearer by this much: no flicker

@@ -1,8 +1,9 @@
 // All panels of one page as one thing: window, hover, pin and hidden runs are shared, so one run can be followed everywhere.
 
 import { markLegend, syncLegend } from "./legend.js";
-import { covers, layout, nearest, paintAxes, paintBase, paintTop } from "./paint.js";
+import { layout, paintAxes, paintBase, paintTop } from "./paint.js";
 import { decode } from "./payload.js";
+import { covers, nearest } from "./places.js";
 import { listen } from "./pointer.js";
 import { number, rangeWords, xWords } from "./scale.js";
 import { readTheme } from "./theme.js";
@@ -158,8 +159,10 @@ class View {
     metric.title = panel ? panel.title : "";
     const place = this.cursor === null ? "" : xWords(this.cursor, header.x.kind, header.x.name);
     const name = picked === null ? "" : header.runs[picked].name;
+    const left = panel?.series.find((one) => one.run === picked)?.left ?? null;
+    const leaving = left === null ? "" : `left its baseline at step ${number(Math.round(left))}`;
     words.textContent =
-      [place, name].filter(Boolean).join(" · ") || `${rangeWords(this.window, header.x.kind, header.x.name)} · ${header.caption}`;
+      [place, name, leaving].filter(Boolean).join(" · ") || `${rangeWords(this.window, header.x.kind, header.x.name)} · ${header.caption}`;
     words.classList.toggle("caption", !place && !name);
     reset.hidden = !header.x.zoomed && this.asked === null;
   }
