@@ -291,6 +291,14 @@ def alert(project: str, prefix: str) -> Alert | None:
     return found if found.project == project else None
 
 
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=32)
+def mutes(project: str) -> list[dict[str, Any]]:
+    """What is muted now in the project, or in all of them, the newest first, as `Client.mutes` has it."""
+    with connection().client() as client:
+        rows = [row for row in client.mutes().to_pylist() if row["project"] in ("", project)]
+    return [row | {"until": utc(row["until"]) if row["until"] else None} for row in rows]
+
+
 def _alert(row: Mapping[str, Any]) -> Alert:
     return Alert(
         **{name: row[name] for name in _ALERT if name not in ("ts", "metric", "who", "reason")},

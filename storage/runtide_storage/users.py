@@ -49,7 +49,10 @@ def limits(role: str, query_memory_bytes: int = QUERY_MEMORY_BYTES) -> tuple[Lim
             Limit("max_memory_usage", query_memory_bytes),
         )
     if role == "responder":
-        return (Limit("max_execution_time", RESPONDER_TIME_S), Limit("max_memory_usage", RESPONDER_MEMORY_BYTES))
+        return (
+            Limit("max_execution_time", RESPONDER_TIME_S, is_fixed=True),
+            Limit("max_memory_usage", RESPONDER_MEMORY_BYTES, is_fixed=True),
+        )
     return (
         Limit("readonly", 2, is_fixed=True),
         Limit("priority", 3, is_fixed=True),

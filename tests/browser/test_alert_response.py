@@ -41,7 +41,7 @@ def page(site: Site, context: BrowserContext, tmp_path: Path) -> Iterator[Page]:
         yield tab
 
 
-def test_acknowledge_and_mute(page: Page, site: Site) -> None:
+def test_acknowledge_mute_and_lift(page: Page, site: Site) -> None:
     driver = connect(site.engine.url("reader"))
     page.get_by_test_id("stPopoverButton").filter(has_text="Acknowledge").click()
     page.get_by_label("Your name").fill("ada")
@@ -58,3 +58,10 @@ def test_acknowledge_and_mute(page: Page, site: Site) -> None:
     expect(page.get_by_text("Muted for 1 week.")).to_be_visible(timeout=20_000)
     rows = driver.query("SELECT project, `group`, metric, kind, who FROM mutes FINAL").result_rows
     assert rows == [("watched", "nightly", "loss", "regression", "ada")]
+    page.reload()
+    page.get_by_test_id("stPopoverButton").filter(has_text="Muted (1)").click()
+    page.get_by_label("Your name").fill("bob")
+    page.get_by_label("Your name").press("Enter")
+    page.get_by_role("button", name="Lift").click()
+    expect(page.get_by_test_id("stPopoverButton").filter(has_text="Muted (1)")).to_have_count(0, timeout=20_000)
+    assert driver.query("SELECT active, who FROM mutes FINAL").result_rows == [(0, "bob")]

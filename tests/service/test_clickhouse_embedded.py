@@ -26,7 +26,7 @@ def table(database: Engine) -> Engine:
     return database
 
 
-@pytest.mark.parametrize("role", ["writer", "reader", "analyst"])
+@pytest.mark.parametrize("role", ["writer", "reader", "analyst", "responder"])
 @pytest.mark.parametrize(
     "statement",
     [

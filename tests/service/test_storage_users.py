@@ -66,6 +66,9 @@ def test_a_responder_says_what_becomes_of_alerts_and_nothing_else(tmp_path: Path
         ):
             with pytest.raises(ClickHouseError, match=r"(?i)privileges"):
                 driver.command(statement)
+        for setting in ("max_execution_time", "max_memory_usage"):
+            with pytest.raises(ClickHouseError, match="SETTING_CONSTRAINT"):
+                driver.command(f"INSERT INTO alert_actions (id) SETTINGS {setting} = 0 VALUES ('x')")
 
 
 @pytest.mark.parametrize("role", ["reader", "analyst"])

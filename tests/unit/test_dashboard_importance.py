@@ -37,10 +37,8 @@ def test_a_number_by_its_rank_correlation(pairs: list[tuple[float, float]]) -> N
     assert one.direction == np.sign(expected) or abs(expected) < 1e-9
     order = np.argsort(values, kind="stable")
     assert (np.diff(one.places[order]) >= 0).all() and one.places.min() == 0 and one.places.max() == 1
-    again = found([np.exp(value / 1e5) for value in values], target)  # as good as any other scale
-    assert len(set(np.exp(np.array(values) / 1e5))) < len(set(values)) or again.importance == pytest.approx(
-        one.importance
-    )
+    again = found([8 * value for value in values], target)  # as good as any other scale
+    assert again.importance == one.importance
 
 
 @given(st.permutations(range(8)))

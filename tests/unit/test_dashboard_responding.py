@@ -1,6 +1,7 @@
 """Acknowledging and muting from the page of an alert."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -9,9 +10,14 @@ from streamlit.testing.v1 import AppTest
 
 from runtide_dashboard import data, responding
 from runtide_storage.errors import Unreachable
-from tests.fixtures.pages import NOW, Storage, alert, answered, open_page, words
+from tests.fixtures.pages import HOSTILE, NOW, Storage, alert, answered, open_page, words
 
 ALERT = "c" * 32
+REASON = f"respond_reason_{ALERT}_open"
+MUTE = {
+    "id": "0a1b2c3d", "project": "llm", "group": "", "metric": "train/*", "kind": "regression", "until": None,
+    "who": "bob", "reason": "known", "at": NOW,
+}  # fmt: skip
 
 
 class Table:
@@ -31,7 +37,7 @@ class Table:
 def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
     for fake in answered(monkeypatch):
         fake.alerts = [alert("r11", "train/loss", id=ALERT, ts=NOW)]
-        for question in ("alerts", "alert", "alerts_of"):  # the page empties their caches
+        for question in ("alerts", "alert", "alerts_of", "mutes"):  # the page empties their caches
             getattr(data, question).clear = lambda: None
         yield fake
 
@@ -61,7 +67,7 @@ def test_an_alert_is_acknowledged_by_somebody(storage: Storage, table: Table) ->
     press(app, "Acknowledge")
     assert "Say who you are" in words(app) and table.written == []
     app.text_input(key="respond_who").input(" ada ")
-    app.text_input(key="respond_reason").input("known")
+    app.text_input(key=REASON).input("known")
     press(app, "Acknowledge")
     [(name, row)] = table.written
     assert name == "alert_actions"
@@ -107,7 +113,54 @@ def test_what_could_not_be_written_is_said(storage: Storage, table: Table) -> No
     table.error = Unreachable("ClickHouse is away")
     app = open_page("alerts", alert=ALERT)
     app.text_input(key="respond_who").input("ada")
-    app.text_input(key="respond_reason").input("typed with care")
+    app.text_input(key=REASON).input("typed with care")
     press(app, "Acknowledge")
     assert "It was not written: ClickHouse is away" in words(app)
-    assert app.text_input(key="respond_reason").value == "typed with care"
+    assert app.text_input(key=REASON).value == "typed with care"
+
+
+def test_the_reason_for_one_alert_is_not_put_forward_for_the_next(storage: Storage, table: Table) -> None:
+    other = "e" * 32
+    storage.alerts.append(alert("r11", "eval/accuracy", id=other, ts=NOW))
+    app = open_page("alerts", alert=ALERT)
+    what = app.radio(key="mute_what")
+    what.set_value(what.options[1])
+    app.text_input(key="respond_who").input("ada")
+    app.text_input(key=REASON).input("known")
+    press(app, "Acknowledge")
+    app.query_params["alert"] = other
+    app.run()
+    assert not app.exception
+    assert app.text_input(key=f"respond_reason_{other}_open").value == ""
+    assert app.text_input(key="respond_who").value == app.text_input(key="mute_who").value == "ada"
+    press(app, "Mute")
+    assert table.written[-1][1]["metric"] == "eval/accuracy"
+
+
+def test_what_is_muted_is_listed_and_lifted(storage: Storage, table: Table) -> None:
+    everywhere = {"id": "e", "project": "", "metric": "", "kind": "", "until": NOW + timedelta(hours=2), "reason": ""}
+    storage.mutes = [MUTE, MUTE | everywhere, MUTE | {"id": "f", "project": "vision"}]
+    app = open_page("alerts")
+    text = words(app)
+    assert "train/\\* regression in every group" in text and "until lifted · by bob · known" in text
+    assert "every alert in every project" in text and "for 1 h 59 min" in text
+    app.button(key="lift_0a1b2c3d").click().run()
+    assert "Say who you are" in words(app) and table.written == []
+    app.text_input(key="lift_who").input("ada").run()
+    app.button(key="lift_0a1b2c3d").click().run()
+    assert not app.exception
+    [(name, row)] = table.written
+    assert name == "mutes" and (row["id"], row["active"], row["who"], row["metric"]) == (
+        MUTE["id"],
+        0,
+        "ada",
+        "train/*",
+    )
+
+
+def test_without_the_user_a_mute_names_the_command(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNTIDE_CLICKHOUSE_RESPONDER", raising=False)
+    storage.mutes = [MUTE | {"metric": HOSTILE, "who": HOSTILE, "reason": HOSTILE}]
+    app = open_page("alerts")
+    assert "runtide alerts unmute 0a1b2c3d" in words(app) and HOSTILE not in words(app)
+    assert not [each for each in app.button if each.label == "Lift"]

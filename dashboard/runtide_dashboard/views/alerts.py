@@ -29,17 +29,18 @@ def page() -> None:
     if project is None:
         states.no_runs()
         return
-    _controls(listed)
+    _controls(project, listed)
     st.fragment(_feed, run_every=LIVE_REFRESH_S)(project)
     chosen = url.text("alert")
     if chosen:
         _explanation(project, chosen)
 
 
-def _controls(listed: Sequence[Alert]) -> None:
+def _controls(project: str, listed: Sequence[Alert]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         _choice("alert_state", "State", alerts.STATES, [alert.state for alert in listed])
         _choice("severity", "Severity", alerts.SEVERITIES, [alert.severity for alert in listed])
+        responding.muted(project)
 
 
 def _choice(name: str, title: str, signs: Mapping[str, tuple[str, str]], words: Sequence[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -50,8 +52,15 @@ def feed(wanted: Filter, limit: int, follow: bool, as_json: bool) -> int:
 
     client = Client()
     if follow:
+        ended = threading.Event()
+
+        def end(*_: object) -> None:
+            ended.set()  # an exception may be lost in a library's clean-up, this is seen at the next look
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGINT, end)
         with suppress(KeyboardInterrupt):  # the way to end it
-            for alert in followed(client, wanted, limit):
+            for alert in followed(client, wanted, limit, ended):
                 if as_json:
                     print(output.as_json(alert), flush=True)
                 else:
@@ -67,11 +76,11 @@ def feed(wanted: Filter, limit: int, follow: bool, as_json: bool) -> int:
     return 0
 
 
-def followed(client: Client, wanted: Filter, limit: int) -> Iterator[Alert]:
-    """The newest `limit`, the oldest of them first, then for ever what is new or has changed; `change` says which."""
+def followed(client: Client, wanted: Filter, limit: int, ended: threading.Event) -> Iterator[Alert]:
+    """The newest `limit`, the oldest of them first, then what is new or changed until `ended`; `change` says which."""
     seen: dict[str, tuple[Any, ...]] = {}
     first = True
-    while True:
+    while not ended.is_set():
         try:
             alerts = wanted.ask(client, FOLLOWED_MAX)
         except Unreachable:
