@@ -13,8 +13,8 @@ from playwright.sync_api import Page
 
 from tests.browser.conftest import Site, Visit
 from tests.browser.seeding import SeededRun, loss_curve, now_ms
+from tests.browser.tables import cell, tick
 
-ROW_PX, HEADER_PX = 36, 32
 HOSTILE = '<img src=x onerror="window.hacked=1"> **b** [c](javascript:window.hacked=1)'
 
 
@@ -55,19 +55,6 @@ def alerts(site: Site, bad: SeededRun) -> Iterator[None]:
     site.writer._command("TRUNCATE TABLE alerts")
 
 
-def cell(page: Page, column: int, row: int) -> str:
-    found = page.locator(f"[data-testid=glide-cell-{column}-{row}]").first
-    found.wait_for(state="attached")
-    return found.text_content() or ""
-
-
-def tick(page: Page, row: int) -> None:
-    """Choose a row of the feed, from 1."""
-    box = page.locator("[data-testid=stDataFrame]").first.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 16, box["y"] + HEADER_PX + ROW_PX * row - ROW_PX / 2)
-
-
 def address(page: Page) -> dict[str, list[str]]:
     return parse_qs(urlsplit(page.url).query)
 
@@ -77,7 +64,7 @@ def test_from_the_feed_to_the_comparison(visit: Visit, site: Site, bad: SeededRu
     page.get_by_role("link", name="Alerts").click()
     page.get_by_text("tick one to see why").wait_for()
     assert "page" in cell(page, 2, 0) and cell(page, 6, 1) == HOSTILE
-    tick(page, 1)
+    tick(page, 1, of=3)
     page.get_by_role("heading", name="alert 10").wait_for()
     drawn = visit.wait_for_curves("d.runs.split(' ').length === 4")
     assert drawn["runs"] == "llm/run-3 llm/run-0 llm/run-1 llm/run-2"
@@ -107,6 +94,6 @@ def test_a_link_from_a_message_shows_the_alert_whatever_it_is_called(visit: Visi
     page.get_by_role("button", name="open 2").click()
     page.get_by_text("2 alerts of 3").wait_for()
     assert address(page)["alert_state"] == ["open"]
-    tick(page, 2)  # the chosen one: no longer chosen
+    tick(page, 2, of=2)  # the chosen one: no longer chosen
     page.get_by_role("heading", name=HOSTILE).wait_for(state="detached")
     assert "alert" not in address(page)

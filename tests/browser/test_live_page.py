@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Site, Visit
 from tests.browser.seeding import SeededRun
+from tests.browser.tables import tick
 
 STEPS = np.arange(1, 101, dtype=np.int64)
 
@@ -25,9 +26,7 @@ def test_it_goes_on_by_itself_and_keeps_what_is_ticked(visit: Visit, site: Site,
     page = visit.open("/live?project=now")
     cell = "[data-testid=glide-cell-{}-{}]".format
     expect(page.locator(cell(1, 0))).to_have_text("first", timeout=20_000)
-    box = page.locator("[data-testid=stDataFrame]").bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 16, box["y"] + 32 + 18)
+    tick(page, 1)
     page.get_by_role("button", name="Compare 1 run").wait_for()
     last = seeded.go_on("train/loss", 7)
     page.locator("[data-testid=stDataFrame] td", has_text=f"{last}").first.wait_for(state="attached", timeout=20_000)

@@ -11,8 +11,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site, Visit
 from tests.browser.seeding import SeededRun, loss_curve, now_ms
+from tests.browser.tables import cell, tick
 
-ROW_PX, HEADER_PX = 36, 32
 HOSTILE = [
     '<img src=x onerror="window.hacked=1">',
     "[click](javascript:window.hacked=1) ![p](http://outside.example/p.png)",
@@ -44,21 +44,6 @@ def seeded(site: Site) -> SeededRun:
     live.begin(name="gpt-120m-live", config={"lr": 0.003, "layers": 12})
     live.log({"train/loss": loss_curve(steps[:500], floor=2.6, speed=1, noise=0.05, seed=99)}, steps[:500])
     return live
-
-
-def tick(page: Page, row: int) -> None:
-    """Tick a row of the runs table, from 1."""
-    table = page.locator("[data-testid=stDataFrame]")
-    box = table.bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 16, box["y"] + HEADER_PX + ROW_PX * row - ROW_PX / 2)
-
-
-def cell(page: Page, column: int, row: int) -> str:
-    """Text of a cell, from 0, as assistive technology reads it; column 0 is that of the ticks."""
-    found = page.locator(f"[data-testid=glide-cell-{column}-{row}]")
-    found.wait_for(state="attached")
-    return found.text_content() or ""
 
 
 def point(page: Page, panel: int, across: float, down: float = 0.5) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site, Visit
 from tests.browser.seeding import now_ms
+from tests.browser.tables import tick
 
 MEAN = '<img src=x onerror="window.hacked=1"> **n**'
 
@@ -36,9 +37,7 @@ def part(page: Page, name: str) -> None:
 def test_from_the_table_to_every_part_of_a_run(visit: Visit) -> None:
     page = visit.open("/?project=book")
     page.get_by_text("Tick runs to compare them").wait_for()
-    box = page.locator("[data-testid=stDataFrame]").bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + 16, box["y"] + 32 + 18)
+    tick(page, 1)
     page.get_by_role("button", name="Open the run").click()
     drawn = visit.wait_for_curves("d.runs === 'book/one'")
     assert drawn["panels"] == "1"

@@ -26,6 +26,7 @@ TABLES = (
     "alerts",
     "verdicts",
     "run_plans",
+    "ingest_progress",
 )
 
 

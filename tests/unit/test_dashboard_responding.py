@@ -1,7 +1,7 @@
 """Acknowledging and muting from the page of an alert."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -121,13 +121,13 @@ def test_what_could_not_be_written_is_said(storage: Storage, table: Table) -> No
 
 def test_the_reason_for_one_alert_is_not_put_forward_for_the_next(storage: Storage, table: Table) -> None:
     other = "e" * 32
-    storage.alerts.append(alert("r11", "eval/accuracy", id=other, ts=NOW))
     app = open_page("alerts", alert=ALERT)
     what = app.radio(key="mute_what")
     what.set_value(what.options[1])
     app.text_input(key="respond_who").input("ada")
     app.text_input(key=REASON).input("known")
     press(app, "Acknowledge")
+    storage.alerts = [alert("r11", "eval/accuracy", id=other, ts=NOW)]
     app.query_params["alert"] = other
     app.run()
     assert not app.exception
@@ -138,12 +138,13 @@ def test_the_reason_for_one_alert_is_not_put_forward_for_the_next(storage: Stora
 
 
 def test_what_is_muted_is_listed_and_lifted(storage: Storage, table: Table) -> None:
-    everywhere = {"id": "e", "project": "", "metric": "", "kind": "", "until": NOW + timedelta(hours=2), "reason": ""}
+    until = datetime.now(UTC) + timedelta(hours=2, seconds=20)
+    everywhere = {"id": "e", "project": "", "metric": "", "kind": "", "until": until, "reason": ""}
     storage.mutes = [MUTE, MUTE | everywhere, MUTE | {"id": "f", "project": "vision"}]
     app = open_page("alerts")
     text = words(app)
     assert "train/\\* regression in every group" in text and "until lifted · by bob · known" in text
-    assert "every alert in every project" in text and "for 1 h 59 min" in text
+    assert "every alert in every project" in text and "for 2 h · by bob" in text
     app.button(key="lift_0a1b2c3d").click().run()
     assert "Say who you are" in words(app) and table.written == []
     app.text_input(key="lift_who").input("ada").run()

@@ -22,25 +22,23 @@ def page() -> None:
     url.enter("alerts")
     try:
         project = header.project()
-        listed = data.alerts(project) if project else ()
     except StorageError as error:
         states.storage_failed(error)
         return
     if project is None:
         states.no_runs()
         return
-    _controls(project, listed)
+    responding.muted(project)
     st.fragment(_feed, run_every=LIVE_REFRESH_S)(project)
     chosen = url.text("alert")
     if chosen:
         _explanation(project, chosen)
 
 
-def _controls(project: str, listed: Sequence[Alert]) -> None:
+def _filters(listed: Sequence[Alert]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         _choice("alert_state", "State", alerts.STATES, [alert.state for alert in listed])
         _choice("severity", "Severity", alerts.SEVERITIES, [alert.severity for alert in listed])
-        responding.muted(project)
 
 
 def _choice(name: str, title: str, signs: Mapping[str, tuple[str, str]], words: Sequence[str]) -> None:
@@ -61,6 +59,7 @@ def _feed(project: str) -> None:
     except StorageError as error:
         states.storage_failed(error)
         return
+    _filters(listed)
     wanted_states, severities = url.some_of("alert_state", alerts.STATES), url.some_of("severity", alerts.SEVERITIES)
     found = [alert for alert in listed if alerts.passes(alert, wanted_states, severities)]
     if not found:
