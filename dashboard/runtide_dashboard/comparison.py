@@ -241,10 +241,9 @@ def _change(value: float | None, reference: float | None) -> float | None:
     return (value - reference) / abs(reference) * 100
 
 
-def difference_rows(runs: Sequence[Run], configs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    """(key, one text per run) for the keys whose value is not the same everywhere."""
-    found = differing({run.ref: configs.get(run.ref, {}) for run in runs})
+def difference_rows(runs: Sequence[Run], values: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    """(name, one text per run) for what is not the same everywhere; `values`: run -> name -> value."""
+    found = differing({run.ref: values.get(run.ref, {}) for run in runs})
     return [
-        (key, [shown(values[run.ref]) if run.ref in values else ABSENT for run in runs])
-        for key, values in found.items()
+        (name, [shown(given[run.ref]) if run.ref in given else ABSENT for run in runs]) for name, given in found.items()
     ]

@@ -25,6 +25,7 @@ from runtide_dashboard.live import JUST_ENDED
 from runtide_dashboard.records import Alert, Curve, Health, Judgement, Project, Run, Summary
 from runtide_storage import regressions
 from runtide_storage.errors import Ambiguous, NotFound, StorageError
+from runtide_storage.lineage import Item
 from runtide_storage.regressions import By, History
 
 RUNS_MAX = 100  # curves in a panel
@@ -252,6 +253,20 @@ def events(ref: str) -> list[dict[str, Any]]:
     """Everything a run said besides metrics, the oldest first, as `Client.events` has it."""
     with connection().client() as client:
         return [row | {"ts": utc(row["ts"])} for row in client.events(ref).to_pylist()]
+
+
+@st.cache_data(ttl=SLOW_S, show_spinner=False, max_entries=32)
+def recorded(refs: tuple[str, ...]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Run -> part -> name -> value: everything by which runs may differ. A run that is gone has no entry."""
+    with connection().client() as client:
+        return client.recorded(refs)
+
+
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)
+def lineage(ref: str) -> list[Item]:
+    """What a run used and made, who made that, and who else used it."""
+    with connection().client() as client:
+        return client.lineage(ref)
 
 
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)

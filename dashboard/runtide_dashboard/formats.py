@@ -41,6 +41,16 @@ def count(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def size(n: int) -> str:
+    """Bytes: "812 B", "3.4 MB", with units of 1,000."""
+    value = float(n)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.5:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:,.3g} TB" if value < 999.5 else f"{value:,.0f} TB"
+
+
 def ago(then: datetime, now: datetime | None = None) -> str:
     """ "12 s ago", "3 h 5 min ago"."""
     return f"{duration(((now or datetime.now(UTC)) - then).total_seconds())} ago"

@@ -97,7 +97,7 @@ def show_differences(
         frame = pd.DataFrame(
             {"key": [name for name, _ in rows]} | {f"run{i}": [v[i] for _, v in rows] for i in range(len(runs))}
         )
-        shape = {"key": text("Setting", pinned=True)} | {f"run{i}": text(name) for i, name in enumerate(names)}
+        shape = {"key": text("Name", pinned=True)} | {f"run{i}": text(name) for i, name in enumerate(names)}
     else:
         frame = pd.DataFrame({"run": list(names)} | {f"key{i}": list(values) for i, (_, values) in enumerate(rows)})
         shape = {"run": text("Run", pinned=True, width=230)} | {
@@ -106,5 +106,5 @@ def show_differences(
     st.dataframe(
         frame, column_config=shape, hide_index=True, row_height=ROW_PX, key=key,
         height="content" if len(frame) <= CONTENT_ROWS else ROW_PX * CONTENT_ROWS,
-        alt="Settings that are not the same in all runs",
+        alt="What is not the same in all runs",
     )  # fmt: skip

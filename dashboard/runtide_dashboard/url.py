@@ -21,7 +21,20 @@ _REF = re.compile(f"{_PART}/{_PART}")
 # The parameters of each page, no two pages the same; `project` is of all.
 PAGES = {
     "runs": ("q", "state", "sort", "columns", "page"),
-    "compare": ("runs", "metrics", "x", "x_metric", "log", "smooth", "band", "zoom", "base", "among", "target"),
+    "compare": (
+        "runs",
+        "metrics",
+        "x",
+        "x_metric",
+        "log",
+        "smooth",
+        "band",
+        "zoom",
+        "base",
+        "patch",
+        "among",
+        "target",
+    ),
     "alerts": ("alert", "alert_state", "severity", "alert_zoom"),
     "run": ("run", "section", "kinds", "run_zoom"),
     "trends": ("family", "by"),

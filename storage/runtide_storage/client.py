@@ -17,6 +17,7 @@ from runtide_storage.connect import connect
 from runtide_storage.differences import Difference
 from runtide_storage.errors import QueryError
 from runtide_storage.export import Format, Progress, What
+from runtide_storage.lineage import Item, lineage
 from runtide_storage.questions import ask
 from runtide_storage.reader import Reader
 from runtide_storage.result import Result
@@ -140,6 +141,16 @@ class Client:
         output (artifacts), result (last values, best ones, summary).
         """
         return differences.diff(self._reader, *(self._resolve(ref) for ref in (a, b)))
+
+    def recorded(self, runs: str | Iterable[str]) -> dict[str, dict[str, dict[str, Any]]]:
+        """By which runs may differ: run -> part -> name -> value, with the parts of `diff` but result."""
+        named = resolve(self._reader, _several(runs))
+        found = differences.recorded(self._reader, [run.key for run in named])
+        return {run.ref: differences.by_part(found.get(run.key, {})) for run in named}
+
+    def lineage(self, run: str) -> list[Item]:
+        """What a run used and made, who made that, and who else used it."""
+        return lineage(self._reader, self._resolve(run))
 
     def baseline_band(
         self,

@@ -56,7 +56,7 @@ def diff(reader: Reader, a: RunName, b: RunName) -> list[Difference]:
     summary; the machine's own metrics (`system/...`) are left out.
     """
     values = recorded(reader, [a.key, b.key])
-    there, here = _by_part(values.get(a.key, {})), _by_part(values.get(b.key, {}))
+    there, here = by_part(values.get(a.key, {})), by_part(values.get(b.key, {}))
     there["result"], here["result"] = (_results(reader, run) for run in (a, b))
     return [
         Difference(part, name, there.get(part, {}).get(name), here.get(part, {}).get(name))
@@ -81,7 +81,7 @@ def recorded(reader: Reader, runs: Iterable[int]) -> dict[int, dict[str, Any]]:
 
 def parts(values: Values) -> dict[str, dict[str, Any]]:
     """What may explain how a run came out, by part: without what differs from run to run and means nothing."""
-    return _by_part({name: value for name, value in values.items() if not _INCIDENTAL.search(name)})
+    return by_part({name: value for name, value in values.items() if not _INCIDENTAL.search(name)})
 
 
 def differing(values: Mapping[str, Values]) -> dict[str, dict[str, Any]]:
@@ -137,7 +137,8 @@ def _results(reader: Reader, run: RunName) -> dict[str, Any]:
     return found
 
 
-def _by_part(values: Values) -> dict[str, dict[str, Any]]:
+def by_part(values: Values) -> dict[str, dict[str, Any]]:
+    """What `recorded` reads of a run, by part, under the names that people know."""
     found: dict[str, dict[str, Any]] = {}
     for full, value in values.items():
         section, _, name = full.partition(".")

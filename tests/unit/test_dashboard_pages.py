@@ -202,6 +202,35 @@ def test_results_and_differences_follow(storage: Storage) -> None:
     assert list(differences.value["key"]) == ["lr"]
 
 
+def patch(line: str) -> str:
+    head = "diff --git a/train.py b/train.py\nindex 1..2 100644\n--- a/train.py\n+++ b/train.py\n"
+    return f"{head}@@ -1 +1 @@\n-x\n+{line}\n"
+
+
+def test_code_data_and_surroundings_that_differ_are_shown(storage: Storage) -> None:
+    storage.recorded = {
+        f"llm/r{i}": {
+            "code": {"commit": f"c{i}", "diff": patch(HOSTILE if i == 2 else f"lr = {i}")},
+            "dataset": {"digits": f"v{i}"}, "output": {"net": str(i)},
+            "packages": {"numpy": f"2.{i}", "scipy": "1"}, "environment": {"python": "3.11"},
+        }
+        for i in (1, 2, 3)
+    }  # fmt: skip
+    app = open_page("compare", runs="r1,r2,r3", metrics=["train/loss"])
+    assert not app.exception
+    keys = [list(table.value["key"]) for table in app.dataframe[1:]]
+    assert keys == [["lr"], ["commit", "uncommitted changes"], ["digits"], ["package numpy"]]
+    assert "git diff c1 c2" in words(app) and f"+{HOSTILE}" in words(app) and "lr = 3" not in words(app)
+    app.selectbox(key="_patch").select("llm/r3").run()
+    assert "git diff c1 c3" in words(app) and "lr = 3" in words(app) and app.query_params["patch"] == "llm/r3"
+
+
+def test_the_same_code_is_not_compared(storage: Storage) -> None:
+    storage.recorded = {f"llm/r{i}": {"code": {"commit": "c", "diff": patch("x")}} for i in (1, 2)}
+    app = open_page("compare", runs="r1,r2", metrics=["train/loss"])
+    assert "git diff" not in words(app) and "not committed" not in words(app)
+
+
 def test_all_runs_are_in_order_not_only_those_of_the_page(storage: Storage) -> None:
     storage.runs = [run(i) for i in range(130)]
     app = open_page("runs", sort="best:train/loss")

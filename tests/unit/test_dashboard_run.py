@@ -9,6 +9,7 @@ import pytest
 
 from runtide_dashboard import notebook
 from runtide_storage.errors import Unreachable
+from runtide_storage.lineage import Item
 from tests.fixtures.pages import HOSTILE, NOW, Storage, answered, drawn, open_page, words
 
 
@@ -47,6 +48,23 @@ def test_every_process_of_every_attempt_is_listed(storage: Storage) -> None:
     ]
     app = open_page("run", run="r2", section="processes")
     assert list(app.dataframe[0].value["rank"]) == [0, 1] and "2 processes in 1 attempt" in words(app)
+
+
+def test_data_and_artifacts_lead_to_the_other_runs(storage: Storage) -> None:
+    assert "It said nothing of data or artifacts" in words(open_page("run", run="r2", section="data"))
+    made = Item("output", "net", "", "blake2b:" + "a" * 40, "model", 3_400_000, 1, "/m/net", ("best",), NOW, "",
+                tuple(f"llm/r{i}" for i in range(3, 11)))  # fmt: skip
+    storage.lineage = [
+        replace(made, role="dataset", name=HOSTILE, version="v2", used_by=()),
+        replace(made, role="input", name="base:v1", made_by="llm/r1", used_by=("llm/r5",)),
+        made,
+    ]
+    app = open_page("run", run="r2", section="data")
+    text = words(app)
+    assert "Used" in text and "Made" in text and HOSTILE not in text and "also called best · 3.4 MB" in text
+    links = [link.proto.label for link in app.get("page_link")]
+    assert links.count("r1") == 1 and links.count("r5") == 2 and "Compare all 2" in links and "Compare all 9" in links
+    assert "r9" not in links  # six are named, the rest is in the comparison
 
 
 def test_a_run_that_does_not_exist_is_named(storage: Storage) -> None:

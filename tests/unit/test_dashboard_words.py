@@ -82,6 +82,12 @@ def test_counts() -> None:
     assert [formats.count(n, "run") for n in (0, 1, 1204)] == ["0 runs", "1 run", "1,204 runs"]
 
 
+def test_sizes() -> None:
+    assert [formats.size(n) for n in (0, 812, 999, 1000, 3_400_000, 999_999, 10**15, 5 * 10**17)] == [
+        "0 B", "812 B", "999 B", "1 kB", "3.4 MB", "1 MB", "1,000 TB", "500,000 TB",
+    ]  # fmt: skip
+
+
 def test_every_state_has_a_sign_and_a_word() -> None:
     labels = [status.label(state) for state in status.STATES]
     assert len(set(labels)) == len(labels)

@@ -22,6 +22,7 @@ from runtide_dashboard import (
     settings_section,
     states,
     url,
+    what_differs,
 )
 from runtide_dashboard.records import Run
 from runtide_storage.errors import StorageError
@@ -230,8 +231,7 @@ def _tables(refs: tuple[str, ...], metric_names: tuple[str, ...]) -> None:
         runs, _ = data.find(refs, ())
         summaries = data.summaries(refs, metric_names)
         judged = data.judgements(refs, metric_names)
-        settings = data.values(refs, "config")
-        surroundings = data.values(refs, "meta")
+        recorded = data.recorded(tuple(run.ref for run in runs)) if len(runs) > 1 else {}
     except StorageError:
         return  # the curves' part of the page says it
     full = names.distinct([run.name for run in runs], [run.id for run in runs])
@@ -248,20 +248,8 @@ def _tables(refs: tuple[str, ...], metric_names: tuple[str, ...]) -> None:
             )  # fmt: skip
     results.show_results(comparison.results(runs, metric_names, summaries, base), base)
     judgements.show(judgements.rows(by_ref, metric_names, judged))
-    if len(runs) < 2:
-        return
-    short = names.shorten(full)
-    for title, found, nothing, key in (
-        ("Settings that differ", settings, "All runs have the same settings.", "settings"),
-        ("Surroundings that differ", surroundings, "", "surroundings"),
-    ):
-        rows = comparison.difference_rows(runs, found)
-        if rows or nothing:
-            st.subheader(title, anchor=False)
-        if rows:
-            results.show_differences(rows, runs, short, key=key)
-        elif nothing:
-            st.caption(nothing)
+    if len(runs) > 1:
+        what_differs.show(runs, full, recorded, base or refs[0])
 
 
 def _settings(project: str, refs: tuple[str, ...], metric_names: tuple[str, ...]) -> None:
