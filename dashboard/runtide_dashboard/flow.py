@@ -12,6 +12,7 @@ from runtide_dashboard.data import utc
 BIN_S = 30  # of the last hour
 VALUE_SHOWN_MAX = 300  # characters of a dead letter
 HOSTS_MAX = 500
+PARTITIONS_MAX = 1_000
 
 # A worker's counters begin at 0 when it starts again; the newest bin is left out, for it is not full yet.
 _PIPELINE_HOUR = """
@@ -37,6 +38,12 @@ _WORKERS = """
         argMax(lag, beat.at) AS waiting, argMax(points, beat.at) AS stored, argMax(duplicates, beat.at) AS repeated,
         argMax(dead, beat.at) AS refused
     FROM v_workers AS beat WHERE beat.at > now64(3) - toIntervalHour(1) GROUP BY worker ORDER BY worker
+"""
+
+_PARTITIONS = "SELECT partition, worker, lag, seen_at FROM v_partitions ORDER BY partition LIMIT {limit:UInt32}"
+_SHIPPERS = """
+    SELECT host, directory, backlog_bytes, lag_s, journals, resent_lines, failures, at AS seen_at FROM v_shippers
+    WHERE at > now64(3) - toIntervalDay(1) ORDER BY backlog_bytes DESC, lag_s DESC, host, directory LIMIT {limit:UInt32}
 """
 
 # How old the newest point was when it was stored: what the host's shipper, and all that comes after it, hold back.
@@ -80,6 +87,18 @@ def dead_letters(limit: int) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+@st.cache_data(ttl=5.0, show_spinner=False, max_entries=2)
+def partitions() -> list[dict[str, Any]]:
+    """The partitions that workers held in the last minutes: partition, worker, lag (messages), seen_at."""
+    return [row | {"seen_at": utc(row["seen_at"])} for row in ask(_PARTITIONS, limit=PARTITIONS_MAX)]
+
+
+@st.cache_data(ttl=5.0, show_spinner=False, max_entries=2)
+def shippers() -> list[dict[str, Any]]:
+    """The shippers heard of today, those with the largest backlog first."""
+    return [row | {"seen_at": utc(row["seen_at"])} for row in ask(_SHIPPERS, limit=HOSTS_MAX)]
 
 
 @st.cache_data(ttl=5.0, show_spinner=False, max_entries=2)

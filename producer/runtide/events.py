@@ -19,6 +19,7 @@ __all__ = [
     "MESSAGE_BYTES_MAX",
     "MESSAGE_LINES_BYTES_MAX",
     "NAME_BYTES_MAX",
+    "REPORT_HEADER",
     "VERSION",
     "ContractError",
     "Header",
@@ -43,6 +44,7 @@ EVENTS_TOPIC = "runtide.events"
 ALERTS_TOPIC = "runtide.alerts"
 DEAD_LETTER_TOPIC = "runtide.dead-letter"
 MESSAGE_HEADERS = ("runtide-v", "run", "writer", "first", "count")
+REPORT_HEADER = "shipper"  # of some messages, besides: what their shipper says of itself, as JSON
 
 _IDENTITY_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 _CONTROL_CHARS = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0))))

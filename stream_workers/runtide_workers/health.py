@@ -11,6 +11,7 @@ import orjson
 from aiohttp import web
 
 from runtide_workers.envelope import Message
+from runtide_workers.shippers import Shippers
 from runtide_workers.sink import Stored
 
 Partition = tuple[str, int]
@@ -27,6 +28,7 @@ class Meter:
         self.started_s = clock()
         self.messages = self.lines = self.points = self.duplicates = self.batches = self.rebalances = 0
         self.reasons: Counter[str] = Counter()  # of dead letters
+        self.shippers = Shippers()
         self.store_seconds = 0.0
         self.batch_points = self.batch_messages = 0  # of the last batch
         self.freshness_s = 0.0  # age of the oldest message of the last batch when it was stored
@@ -51,6 +53,7 @@ class Meter:
     def stored(self, stored: Stored, messages: Sequence[Message], seconds: float) -> None:
         now = self._clock()
         self.batches += 1
+        self.shippers.note(messages)
         self.messages += stored.messages
         self.lines += stored.lines
         self.points += stored.points

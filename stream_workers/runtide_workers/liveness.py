@@ -63,8 +63,9 @@ class Liveness:
                 log.log(logging.DEBUG if error.retriable else logging.WARNING, "no look for silent runs: %s", error)
 
     def beat(self) -> None:
-        """Write a row of worker_beats. Raises `Unreachable`."""
+        """Write a row of worker_beats, and what shippers said. Raises `Unreachable`."""
         meter = self._meter
+        lags = meter.lags()
         self._storage.rows(
             "worker_beats",
             [
@@ -76,10 +77,13 @@ class Liveness:
                     "points": meter.points,
                     "duplicates": meter.duplicates,
                     "dead": meter.dead,
-                    "lag": meter.lag,
+                    "lag": sum(lags.values()),
+                    "partitions": [number for _, number in lags],
+                    "lags": list(lags.values()),
                 }
             ],
         )
+        self._storage.rows("shippers", meter.shippers.take())
 
     def look(self) -> None:
         """Raise, resolve and reopen alerts. Raises `Unreachable`."""

@@ -178,9 +178,11 @@ class NarrowLink(Link):
 
     limit_bytes = 20_000
 
-    async def send(self, run: str, writer: str, message: Message) -> asyncio.Future[RecordMetadata]:
+    async def send(
+        self, run: str, writer: str, message: Message, report: bytes | None = None
+    ) -> asyncio.Future[RecordMetadata]:
         if len(message.value) <= self.limit_bytes:
-            return await super().send(run, writer, message)
+            return await super().send(run, writer, message, report)
         refusal = MessageSizeTooLargeError(f"{len(message.value)} bytes")
         if len(message.value) % 2:
             raise refusal

@@ -62,6 +62,19 @@ def test_the_story_of_a_run(stack: Stack, project: str) -> None:
     assert [row["title"] for row in alerts.to_pylist()] == ["too hot"]
 
 
+def test_where_something_waits_is_known(stack: Stack, project: str) -> None:
+    stack.run_script(STORY, project)
+    wait_for_state(stack, project, "told", "finished")
+    wait_until(
+        lambda: len(stack.client.sql("SELECT host FROM v_shippers WHERE backlog_bytes = 0 AND lag_s < 60")) > 0, 60,
+        or_else=lambda: f"shippers: {stack.client.sql('SELECT * FROM v_shippers').to_pylist()}",
+    )  # fmt: skip
+    wait_until(
+        lambda: len(stack.client.sql("SELECT partition FROM v_partitions WHERE worker != '' AND lag = 0")) > 0, 60,
+        or_else=lambda: f"partitions: {stack.client.sql('SELECT * FROM v_partitions').to_pylist()}",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("ending", "exit_code", "state"),
     [

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from runtide.shipper import status
 from runtide_storage.ids import run_key, writer_key
 from runtide_storage.writer import Writer
+from runtide_workers.envelope import Message
 from runtide_workers.health import Meter
 from runtide_workers.liveness import Liveness
 from runtide_workers.outlet import Outgoing
+from runtide_workers.sink import Stored
 from tests.fixtures.storage import Engine
 
 PROJECT = "p"
@@ -23,10 +26,11 @@ class World:
         self.client = database.client()
         self.writer = Writer(self.client)
         self.sent: list[Outgoing] = []
+        self.meters: dict[str, Meter] = {}  # of the workers
         self.ends = 0  # of the partition; the workers have stored up to 0
 
     def worker(self, name: str) -> Liveness:
-        meter = Meter()
+        meter = self.meters[name] = Meter()
         meter.own({("runtide.events", 0)})
         meter.next_offset["runtide.events", 0] = 0
         meter.highwater = lambda _: self.ends
@@ -87,6 +91,31 @@ def test_silent_runs_raise_one_alert_each(world: World) -> None:
     assert world.alerts() == [("gone", "crashed", "open"), ("stuck", "stalled", "open")]
     assert len(world.sent) == 2
     assert world.read("SELECT count() AS n FROM alerts", {}) == [{"n": 2}]
+
+
+def test_what_waits_where_is_written_down(world: World) -> None:
+    world.ends = 12
+    first, second = world.worker("a"), world.worker("b")
+    world.meters["b"].own({("runtide.events", 1)})  # and nothing is known of it yet
+    said = status.report(status.ShipperStatus(directory="/j", pid=7, journals=3, lag_s=1.5), 2048)
+    message = Message("runtide.events", 0, 4, time.time_ns() // 1_000_000, b"r", b"", (("shipper", said),))
+    world.meters["a"].stored(Stored(1), [message], 0.1)
+    first.beat()
+    second.beat()
+    assert world.read("SELECT partition, worker, lag FROM v_partitions", {}) == [
+        {"partition": 0, "worker": "a", "lag": 7}
+    ]
+    [shipper] = world.read("SELECT * FROM v_shippers", {})
+    assert (shipper["directory"], shipper["backlog_bytes"], shipper["lag_s"], shipper["journals"]) == (
+        "/j",
+        2048,
+        1.5,
+        3,
+    )
+    world.meters["b"].own({("runtide.events", 0)})  # it takes over
+    world.meters["b"].next_offset["runtide.events", 0] = 12
+    second.beat()
+    assert world.read("SELECT worker, lag FROM v_partitions", {}) == [{"worker": "b", "lag": 0}]
 
 
 def test_an_alert_ends_when_the_run_comes_back(world: World) -> None:

@@ -343,9 +343,16 @@ def test_the_pipelines_last_hour_and_its_workers(storage: Storage) -> None:
     storage.workers = [
         {"worker": HOSTILE, "seen_at": NOW, "behind_s": 0.2, "waiting": 3, "stored": 9, "repeated": 1, "refused": 0}
     ]
+    storage.partitions = [{"partition": 0, "worker": HOSTILE, "lag": 4, "seen_at": NOW}]
+    storage.shippers = [
+        {"host": HOSTILE, "directory": "/j", "backlog_bytes": 5_000, "lag_s": 2.0, "journals": 1, "resent_lines": 0,
+         "failures": 0, "seen_at": NOW}
+    ]  # fmt: skip
     app = open_page("pipeline")
     assert len(app.get("vega_lite_chart")) == 3
-    assert list(app.dataframe[0].value["worker"]) == [HOSTILE] and "<img" not in words(app)
+    workers, partitions, shippers = (table.value for table in app.dataframe)
+    assert list(workers["worker"]) == [HOSTILE] and "<img" not in words(app)
+    assert list(partitions["lag"]) == [4] and list(shippers["backlog_bytes"]) == [5.0]
 
 
 def test_the_pipeline_in_figures(storage: Storage) -> None:

@@ -13,6 +13,7 @@ from runtide_storage.errors import StorageError
 REFRESH_S = 5
 DEAD_LETTERS_SHOWN = 100
 CHART_PX = 160
+CONTENT_ROWS = 12  # a longer table scrolls inside itself
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -21,6 +22,8 @@ def page() -> None:
         health = data.pipeline()
         hour = flow.pipeline_hour()
         workers = flow.workers()
+        partitions = flow.partitions()
+        shippers = flow.shippers()
         hosts = flow.hosts()
         letters = flow.dead_letters(DEAD_LETTERS_SHOWN)
     except StorageError as error:
@@ -37,6 +40,8 @@ def page() -> None:
         st.metric("Dead letters", f"{health.dead_letters:,}", border=True, help="Messages that broke the contract")
     _last_hour(hour)
     _workers(workers)
+    _partitions(partitions)
+    _shippers(shippers)
     _hosts(hosts)
     if not letters:
         st.caption("No dead letters: every message so far kept the contract.")
@@ -89,6 +94,48 @@ def _workers(found: Sequence[Mapping[str, Any]]) -> None:
             "stored": column.NumberColumn("Points stored", format="localized", help="Since it started"),
             "repeated": column.NumberColumn("Repeated", format="localized", help="Delivered again, stored once"),
             "refused": column.NumberColumn("Dead letters", format="localized", help="Since it started"),
+        },
+    )  # fmt: skip
+
+
+def _partitions(found: Sequence[Mapping[str, Any]]) -> None:
+    if not found:
+        return
+    st.subheader("Partitions", anchor=False)
+    column = st.column_config
+    st.dataframe(
+        list(found), hide_index=True, key="partitions", alt="What waits in each partition",
+        height="content" if len(found) <= CONTENT_ROWS else "auto",
+        column_config={
+            "partition": column.NumberColumn("Partition"),
+            "worker": column.TextColumn("Worker"),
+            "lag": column.NumberColumn("Messages waiting", format="localized"),
+            "seen_at": column.DatetimeColumn("Seen", format="distance"),
+        },
+    )  # fmt: skip
+
+
+def _shippers(found: Sequence[Mapping[str, Any]]) -> None:
+    if not found:
+        return
+    st.subheader("Shippers", anchor=False)
+    column = st.column_config
+    st.dataframe(
+        [dict(row) | {"backlog_bytes": row["backlog_bytes"] / 1000} for row in found],
+        hide_index=True, key="shippers", alt="Each shipper of the last day and what waits on its host",
+        column_config={
+            "host": column.TextColumn("Host"),
+            "directory": column.TextColumn("Journals in"),
+            "backlog_bytes": column.NumberColumn(
+                "Backlog, kB", format="localized", help="Of its journals, not handed to Kafka yet, when it last sent"
+            ),
+            "lag_s": column.NumberColumn("Oldest waits, s", format="%.1f"),
+            "journals": column.NumberColumn("Journals", format="localized"),
+            "resent_lines": column.NumberColumn("Lines sent again", format="localized", help="Since it started"),
+            "failures": column.NumberColumn("Failures", format="localized", help="Of its link to Kafka"),
+            "seen_at": column.DatetimeColumn(
+                "Last report", format="distance", help="Goes along with what it sends; one that is cut off says nothing"
+            ),
         },
     )  # fmt: skip
 

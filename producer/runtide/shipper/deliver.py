@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
-from runtide.events import EVENTS_TOPIC, MESSAGE_BYTES_MAX, VERSION
+from runtide.events import EVENTS_TOPIC, MESSAGE_BYTES_MAX, REPORT_HEADER, VERSION
 from runtide.shipper.tail import Message
 
 SINK_GROUP = "runtide-sink"
@@ -99,8 +99,12 @@ class Link:
         for task in set(self._closing):
             task.cancel()
 
-    async def send(self, run: str, writer: str, message: Message) -> asyncio.Future[RecordMetadata]:
+    async def send(
+        self, run: str, writer: str, message: Message, report: bytes | None = None
+    ) -> asyncio.Future[RecordMetadata]:
         """Hand one message over; the future is done when all replicas have it. Waits while the buffer is full.
+
+        `report`: what the shipper says of itself, to go along.
 
         Raises LinkDown, or MessageSizeTooLargeError.
         """
@@ -113,6 +117,8 @@ class Link:
             ("first", b"%d" % message.first),
             ("count", b"%d" % message.count),
         ]
+        if report is not None:
+            headers.append((REPORT_HEADER, report))
         try:
             sending = self._producer.send(EVENTS_TOPIC, message.value, key=run.encode(), headers=headers)
             future: asyncio.Future[RecordMetadata] = await sending

@@ -14,6 +14,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from runtide.errors import ContractError
 from runtide.events import Header
+from runtide.shipper import status as status_file
 from runtide.shipper.contact import Answer, Contact
 from runtide.shipper.deliver import Link, LinkDown
 from runtide.shipper.discovery import Discovery
@@ -34,6 +35,7 @@ TEND_S = 0.25
 STATE_WRITES_PER_S = 100
 DRAIN_S = 5.0
 READ_AGAIN_S = 5.0  # after an I/O error
+REPORT_S = 2.0  # between two messages that say how the shipper does
 ACKS_GATHER_S = 0.005  # acknowledgements come in bursts
 MESSAGE_BYTES_MIN = 4096
 
@@ -76,7 +78,7 @@ class Shipper:
         self._acks = 0
         self._in_flight_bytes = 0
         self._turn = 0
-        self._discover_s = self._pump_s = self._tend_s = 0.0
+        self._discover_s = self._pump_s = self._tend_s = self._report_s = 0.0
         self._busy_s = time.monotonic()
 
     def stop(self) -> None:
@@ -231,7 +233,7 @@ class Shipper:
 
     async def _send(self, shipment: Shipment, message: Message, now: float) -> bool:
         try:
-            future = await self._contact.link.send(shipment.run, shipment.writer, message)
+            future = await self._contact.link.send(shipment.run, shipment.writer, message, self._report(message, now))
         except MessageSizeTooLargeError as error:
             self._shrink(message)
             self._contact.fail(str(error), remedied=True)
@@ -243,6 +245,15 @@ class Shipper:
         shipment.sent(future, message, now)
         self._in_flight_bytes += len(message.value)
         return True
+
+    def _report(self, message: Message, now: float) -> bytes | None:
+        """What to say of itself along with `message`, now and then: a backlog is looked for where people look."""
+        if now < self._report_s:
+            return None
+        self._report_s = now + REPORT_S
+        status = self.measure()
+        unread = max(status.backlog_bytes - self._in_flight_bytes - len(message.value), 0)
+        return status_file.report(status, unread)
 
     def _on_ack(self, future: asyncio.Future[object]) -> None:
         if not future.cancelled():

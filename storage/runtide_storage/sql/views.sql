@@ -234,3 +234,11 @@ SELECT at, reason, detail, topic, partition, offset, line, key, value, broker FR
 
 CREATE OR REPLACE VIEW v_workers AS
 SELECT worker, at, fresh_to, messages, points, duplicates, dead, lag FROM worker_beats;
+
+-- Each partition as the worker that had it last in the last ten minutes saw it.
+CREATE OR REPLACE VIEW v_partitions AS
+SELECT number AS partition, argMax(b.worker, b.at) AS worker, max(b.at) AS seen_at, argMax(waiting, b.at) AS lag
+FROM worker_beats AS b ARRAY JOIN partitions AS number, lags AS waiting
+WHERE b.at > now64(3) - toIntervalMinute(10) GROUP BY number;
+
+CREATE OR REPLACE VIEW v_shippers AS SELECT * FROM shippers FINAL;
