@@ -15,7 +15,7 @@ from runtide_storage.errors import NotFound
 
 POINTS = history.POINTS_MAX  # as fine as the curves: a mean is drawn at the end of its bucket, to the right of it
 BEYOND = 2  # windows that are asked for on each side of the one that is shown: its edges lie between two points
-LEAVING = frozenset(("regression", "plateau", "divergence", "final_regression"))  # the pace says nothing of the values
+LEAVING = ("regression", "plateau", "divergence", "final_regression")  # alerts; the pace says nothing of the values
 MEMBERS_S, BAND_S = 15.0, 10.0  # neither changes but when a run ends
 
 
@@ -66,13 +66,13 @@ def band(refs: tuple[str, ...], metric: str, x: str, window: tuple[float, float]
     return Band(places[seen], *(each[seen] for each in values)) if len(places[seen]) else None
 
 
-def departures(alerts: Sequence[Alert], refs: Sequence[str], metrics: Sequence[str]) -> dict[tuple[str, str], float]:
-    """(run, metric) -> the step from which on it was worse than its baseline, as the first such alert on it says."""
+def departures(alerts: Sequence[Alert], metrics: Sequence[str]) -> dict[tuple[str, str], float]:
+    """(run, metric) -> the step from which on it was worse than its baseline, as the first of its alerts says."""
     found: dict[tuple[str, str], float] = {}
     for alert in alerts:
         since = alert.detail.get("since", alert.step)
         is_number = isinstance(since, int | float) and not isinstance(since, bool)
-        if alert.kind in LEAVING and alert.ref in refs and alert.metric in metrics and is_number:
+        if alert.metric in metrics and is_number:
             place = alert.ref, alert.metric
             found[place] = min(float(since), found.get(place, float("inf")))
     return found

@@ -288,6 +288,19 @@ def alerts_of(ref: str) -> tuple[Alert, ...]:
         return tuple(_alert(row | {"detail": _detail(row["detail"])}) for row in client.alerts(run=ref))
 
 
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)
+def alerts_on(refs: tuple[str, ...], kinds: tuple[str, ...]) -> tuple[Alert, ...]:
+    """The first LISTED_MAX alerts of these kinds on these runs."""
+    sql = """
+        SELECT * FROM v_alerts
+        WHERE project IN {projects:Array(String)} AND run_id IN {run_ids:Array(String)}
+            AND concat(project, '/', run_id) IN {refs:Array(String)} AND kind IN {kinds:Array(String)}
+        ORDER BY ts, id LIMIT {limit:UInt32}
+    """
+    rows = ask(sql, kinds=list(kinds), limit=LISTED_MAX, **these(refs))
+    return tuple(_alert(row | {"detail": _detail(row["detail"])}) for row in rows)
+
+
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=32)
 def alerts(project: str) -> tuple[Alert, ...]:
     """The newest ALERTS_MAX alerts of a project, the newest first."""

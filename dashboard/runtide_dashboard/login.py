@@ -7,6 +7,9 @@ accounts; with it nothing is shown, asked of the database or said of it to whoev
 from __future__ import annotations
 
 import os
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -21,10 +24,17 @@ def required() -> None:
     if not _is_configured():
         st.error(f"{LOGIN} names no file with a section [auth], so nobody can log in.", icon=":material/lock:")
         st.stop()
+    _way_back()(data={"logged_in": bool(st.user.is_logged_in)}, key="way_back")
     if not st.user.is_logged_in:
         st.subheader("Runtide", anchor=False)
         st.button("Log in", type="primary", icon=":material/login:", on_click=st.login)
         st.stop()
+
+
+@cache
+def _way_back() -> Any:  # streamlit's ComponentRenderer; made once per process, at its first use
+    script = Path(__file__).parent / "frontend" / "way_back.js"
+    return st.components.v2.component("runtide.way_back", js=script.read_text("utf-8"))
 
 
 def _is_configured() -> bool:

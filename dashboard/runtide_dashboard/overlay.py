@@ -40,7 +40,6 @@ def _baseline(
     members = baselines.members(tuple(dict.fromkeys((base, *refs))))
     x = look.x_metric or look.x
     bands = {metric: baselines.band(members, metric, x, window) for metric in metric_names} if members else {}
-    projects = dict.fromkeys(ref.partition("/")[0] for ref in refs) if look.x == "step" else ()
-    alerts = [alert for project in projects for alert in data.alerts(project)]
-    left = baselines.departures(alerts, refs, metric_names)
+    alerts = data.alerts_on(refs, baselines.LEAVING) if look.x == "step" else ()
+    left = baselines.departures(alerts, metric_names)
     return Baseline(members, {metric: found for metric, found in bands.items() if found}, left)

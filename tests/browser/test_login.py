@@ -43,13 +43,15 @@ def test_nothing_is_shown_before_the_login(
     env = {"RUNTIDE_CLICKHOUSE": site.engine.url("reader"), "RUNTIDE_DASHBOARD_LOGIN": str(file)}
     with Served(tmp_path, env, port) as served:
         page = context.new_page()
-        page.goto(f"{served.url}/compare?project=secret-project")
+        link = f"{served.url}/compare?project=secret-project&runs=r1&smooth=20"
+        page.goto(link)
         button = page.get_by_role("button", name="Log in")
         expect(button).to_be_visible(timeout=20_000)
         expect(page.get_by_role("combobox")).to_have_count(0)
         assert "secret" not in page.content()
         button.click()
         expect(page.get_by_text(PERSON["email"])).to_be_visible(timeout=20_000)
+        page.wait_for_url(link)  # and not the first page, to which a login leads
         expect(page.get_by_role("combobox", name="Project")).to_have_value(re.compile("secret-project"))
         assert identities.logins == 1
         page.get_by_text(PERSON["email"]).click()
