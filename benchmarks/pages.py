@@ -2,7 +2,7 @@
 
 Over the data of `benchmarks.queries` (`--home DIR` keeps it for the next time, and may be the same; `--scale 0.02` is
 enough to try it), in headless Chromium on the same machine. Then `--sessions` readers have Live and Compare of running
-runs open, and what that does to the points' way in. `--pictures DIR` saves a picture of each page, of smaller data.
+runs open (what their browsers ask of the server, without the browsers), and what that does to the points' way in.
 """
 
 import argparse
@@ -12,19 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from benchmarks import freshness
-from benchmarks.browser import CURVES, Curves, chromium, first_visit, picture, switch, tab
+from benchmarks.browser import CURVES, Curves, chromium, first_visit, switch, tab
 from benchmarks.queries import build, engine, refs
 from benchmarks.query_data import SWEEP_METRICS, Size
 from benchmarks.report import Figure, report
-from runtide_storage.connect import connect
-from runtide_storage.migrate import migrate
-from runtide_storage.writer import Writer
-from runtide_workers.embedded.clickhouse import ClickHouse
+from benchmarks.sessions import Sessions
 from runtide_workers.embedded.home import Home
-from tests.browser import filled
 from tests.browser.serving import Served
 from tests.fixtures.stack import Stack, free_port_base, running_stack
 
@@ -58,7 +54,7 @@ def first(browser: Browser, url: str, rounds: int) -> list[Figure]:
     """New readers, whose browsers have nothing in their cache."""
     visits = [first_visit(browser, f"{url}/?project=sweep", TABLE) for _ in range(rounds)]
     return [
-        *spread("first contentful paint, cold", [visit.paint_s for visit in visits], "s", 2.0),
+        *spread("first contentful paint, cold", [visit.paint_s for visit in visits], "s", 1.5),
         *spread("runs table visible, cold", [visit.filled_s for visit in visits], "s", 2.5),
     ]
 
@@ -83,6 +79,21 @@ def switches(browser: Browser, url: str, rounds: int) -> list[Figure]:
     ]
 
 
+def comparing(browser: Browser, url: str, size: Size, rounds: int) -> list[Figure]:
+    """From the click until the curves of 50 runs, 1,000 points each, are drawn, of a reader who was here before."""
+    chosen = ",".join(each.partition("/")[2] for each in refs(1, 50, size))
+    took = []
+    with tab(browser) as page:
+        page.goto(f"{url}/compare?project=sweep&runs={chosen}&metrics=val/loss")
+        page.locator(CURVES).wait_for()
+        for _ in range(rounds):
+            switch(page, "Runs", RUNS)
+            page.wait_for_timeout(500)
+            took.append(switch(page, "Compare", f"{CURVES}[data-busy=false]"))
+            page.wait_for_timeout(500)
+    return spread("compare of 50 runs x 1,000 points, after the click", took, "s", 1.0)
+
+
 def curves(browser: Browser, url: str, size: Size, rounds: int) -> list[Figure]:
     """Compare of few runs, of many, and of as much as the design allows."""
     found: list[Figure] = []
@@ -101,7 +112,7 @@ def curves(browser: Browser, url: str, size: Size, rounds: int) -> list[Figure]:
     return found
 
 
-def with_sessions(browser: Browser, sessions: int, rate: int, seconds: float) -> list[Figure]:
+def with_sessions(count: int, rate: int, seconds: float) -> list[Figure]:
     """Trainers log at `rate` points/s through the whole stack; first nobody looks, then everybody does."""
     with running_stack() as stack, tempfile.TemporaryDirectory(prefix="runtide-pages-") as folder:
         env = {"RUNTIDE_CLICKHOUSE": stack.described()["clickhouse_reader"], "RUNTIDE_HOME": str(stack.home)}
@@ -116,68 +127,34 @@ def with_sessions(browser: Browser, sessions: int, rate: int, seconds: float) ->
                 for number in range(PRODUCERS)
             ]  # fmt: skip
             try:
-                return _watched(browser, served, stack, sessions, seconds, rate)
+                return _watched(served, stack, count, seconds, rate)
             finally:
                 end.touch()
                 for trainer in trainers:
                     trainer.communicate(timeout=60)
 
 
-def _watched(browser: Browser, served: Served, stack: Stack, sessions: int, seconds: float, rate: int) -> list[Figure]:
+def _watched(served: Served, stack: Stack, count: int, seconds: float, rate: int) -> list[Figure]:
     alone = freshness.run(stack, "alone", 200, seconds, 1)
     print(f"{rate:,} points/s, nobody looks: {alone}", flush=True)
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    context.set_default_timeout(120_000)
-    pages = []
-    for number in range(sessions):
-        page = context.new_page()
-        on_compare = number % 2 == 1
-        page.goto(f"{served.url}/{'compare' if on_compare else 'live'}?project=watched", wait_until="commit")
-        page.locator(CURVES if on_compare else TABLE).first.wait_for(state="attached")
-        pages.append(page)
-    print(f"{sessions} sessions are open", flush=True)
-    server = psutil.Process(served.process.pid)
-    before_s, began = sum(server.cpu_times()[:2]), _last_steps(pages)
-    busy = freshness.run(stack, "busy", 200, seconds, 1)
-    cpu_s, went_on = sum(server.cpu_times()[:2]) - before_s, _last_steps(pages)
-    print(f"{rate:,} points/s, {sessions} sessions: {busy}", flush=True)
-    context.close()
-    alive = sum(now > then for now, then in zip(went_on, began, strict=True))
+    pages = [("live", "project=watched"), ("compare", "project=watched")]
+    with Sessions(served.url, [pages[number % len(pages)] for number in range(count)]) as sessions:
+        server = psutil.Process(served.process.pid)
+        before_s, began = sum(server.cpu_times()[:2]), [each.refreshed for each in sessions.open]
+        busy = freshness.run(stack, "busy", 200, seconds, 1)
+        cpu_s = sum(server.cpu_times()[:2]) - before_s
+        went_on = [each.refreshed - then for each, then in zip(sessions.open, began, strict=True)]
+    print(f"{rate:,} points/s, {count} sessions: {busy}", flush=True)
+    lasted_s = freshness.WARM_UP_S + seconds
     where = f"at {rate:,} points/s"
     return [
         Figure(f"log to SELECT {where}, p50, nobody looks", alone.p50_s, "s", 0.5),
         Figure(f"log to SELECT {where}, p99, nobody looks", alone.p99_s, "s", 1.5),
-        Figure(f"log to SELECT {where}, p50, {sessions} sessions", busy.p50_s, "s", 0.5),
-        Figure(f"log to SELECT {where}, p99, {sessions} sessions", busy.p99_s, "s", 1.5),
-        Figure("Compare pages that went on meanwhile", alive, f"of {len(began)}"),
-        Figure("CPU of the dashboard meanwhile", cpu_s / (freshness.WARM_UP_S + seconds), "cores"),
+        Figure(f"log to SELECT {where}, p50, {count} sessions", busy.p50_s, "s", 0.5),
+        Figure(f"log to SELECT {where}, p99, {count} sessions", busy.p99_s, "s", 1.5),
+        Figure.of("refreshes of a session meanwhile", [each / lasted_s for each in went_on], "/s"),
+        Figure("CPU of the dashboard meanwhile", cpu_s / lasted_s, "cores"),
     ]
-
-
-def _last_steps(pages: Sequence[Page]) -> list[int]:
-    """The last step that each open Compare page has drawn."""
-    return [int(page.locator(CURVES).get_attribute("data-last") or 0) for page in pages if "/compare" in page.url]
-
-
-def pictures(browser: Browser, folder: Path) -> None:
-    """A picture of each page over an engine of its own, in which each has something to show."""
-    folder.mkdir(parents=True, exist_ok=True)
-    port = free_port_base()
-    with (
-        tempfile.TemporaryDirectory(prefix="runtide-pictures-", ignore_cleanup_errors=True) as scratch,
-        ClickHouse(Path(scratch) / "engine", port + 1) as server,
-    ):
-        client = connect(server.url())
-        migrate(client)
-        filled.fill(Writer(client))
-        with Served(Path(scratch), {"RUNTIDE_CLICKHOUSE": server.url("reader")}, port + 2) as served:
-            for name, (path, parts) in filled.PAGES.items():
-                file = name.replace("'s ", "-")
-                picture(browser, served.url + path, parts, folder / f"{file}.png")
-                if name == "compare":
-                    picture(browser, served.url + path, parts, folder / f"{file}-dark.png", dark=True)
-        client.close()
-    print(f"pictures are in {folder}", flush=True)
 
 
 def main() -> None:
@@ -187,15 +164,10 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="of the data: 1 is 101 M points")
     parser.add_argument("--rounds", type=int, default=10, help="of each measurement")
     parser.add_argument("--sessions", type=int, default=20, help="readers with a page open; 0: leave them out")
-    parser.add_argument("--rate", type=int, default=20_000, help="points/s that are logged meanwhile")
+    parser.add_argument("--rate", type=int, default=50_000, help="points/s that are logged meanwhile")
     parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--pictures", type=Path, help="a folder for pictures of the pages; nothing is measured then")
     args = parser.parse_args()
 
-    if args.pictures:
-        with chromium() as browser:
-            pictures(browser, args.pictures)
-        return
     size = Size.of(args.scale)
     with tempfile.TemporaryDirectory(prefix="runtide-pages-", ignore_cleanup_errors=True) as folder:
         home = Home.find(args.home or folder)
@@ -210,14 +182,14 @@ def main() -> None:
                 for measured in (
                     first(browser, served.url, args.rounds),
                     switches(browser, served.url, args.rounds),
+                    comparing(browser, served.url, size, args.rounds),
                     curves(browser, served.url, size, args.rounds),
                 ):
                     figures += measured
                     for figure in measured:
                         print(f"  {figure.name}: {figure.value:.3g} {figure.unit}", flush=True)
     if args.sessions:
-        with chromium() as browser:
-            figures += with_sessions(browser, args.sessions, args.rate, args.seconds)
+        figures += with_sessions(args.sessions, args.rate, args.seconds)
     report(f"pages over {size.points:,} points", figures, as_json=args.json)
 
 

@@ -25,6 +25,7 @@ PAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "run": ("/run?project=llm&run=run-3", (CURVES,)),
     "run's timeline": ("/run?project=llm&run=run-3&section=timeline&kinds=note", (TABLE,)),
     "run's capture": ("/run?project=llm&run=run-3&section=capture", (TABLE, "text=not committed")),
+    "run's data": ("/run?project=llm&run=run-3&section=data", ("text=Also used by", "text=also called best")),
     "alerts": (f"/alerts?project=llm&alert={1:032x}&severity=page", (CURVES, TABLE, "text=What changed")),
     "trends": ("/trends?project=nightly", (CHART, TABLE, "text=Changes of level")),
     "sql": (
@@ -48,6 +49,8 @@ def fill(writer: Writer) -> None:
         loss[300] = np.nan
         run.log({"train/loss": loss, "eval/accuracy": 0.6 - np.exp(-steps / 900) / 2}, steps)
         run.event("note", {"text": "a note"}, now_ms())
+        run.event("dataset", {"name": "corpus", "version": "v1", "uri": "/data/corpus"}, now_ms())
+        run.event("artifact", {"name": "net", "type": "model", "path": "/m/net", "aliases": ["best"]}, now_ms())
         if state != "running":
             run.end(state, now_ms())
     detail = {
@@ -74,7 +77,13 @@ def fill(writer: Writer) -> None:
     counts = {"messages": 1, "duplicates": 0, "dead": 1, "lag": 3}
     writer.rows(
         "worker_beats",
-        [{"worker": "0", "at": at, "fresh_to": at - 300, "points": points, **counts} for at, points in beats],
+        [
+            {"worker": "0", "at": at, "fresh_to": at - 300, "points": points, "partitions": [0], "lags": [3], **counts}
+            for at, points in beats
+        ],
     )
+    shipper = {"host": "gpu-1", "directory": "/j", "at": now_ms(), "pid": 1, "backlog_bytes": 4096, "lag_s": 1.5}
+    rest = {"journals": 2, "writers": 2, "resent_lines": 0, "oversize_lines": 0, "lost_files": 0, "failures": 0}
+    writer.rows("shippers", [shipper | rest])
     letter = {"broker": "b", "topic": "t", "partition": 0, "offset": 1, "line": 0, "key": "", "value": "{"}
     writer.rows("dead_letters", [letter | {"reason": "not_json", "detail": "no JSON"}])
