@@ -58,6 +58,9 @@ def main() -> None:
                 right = p.argmax(axis=1) == y_val[chosen]
                 point |= {"val/loss": cross_entropy(p, y_val[chosen]), "val/accuracy": np.mean(right)}
             run.log(point, step=step)
+        weights = args.data.with_name(f"{run.id}.npz")
+        np.savez(weights, *network.weights)
+        run.log_artifact(weights, name="digits-mlp", type="model", aliases=[args.data.stem])
 
 
 def loader(
