@@ -11,6 +11,7 @@ from tests.browser.serving import BROWSERS, FLAGS, browser_path
 
 VIEWPORT = {"width": 1440, "height": 900}
 CURVES = ".curves[data-runs]"
+PICTURE_PX = 1300  # high; most of a page is in it
 TIMEOUT_MS = 60_000
 # An input is answered at the end of the frame after it: a message posted in that frame comes when it has been painted.
 SCRIPT = """
@@ -144,6 +145,7 @@ def picture(browser: Browser, url: str, filled: Sequence[str], path: Path, *, da
     """A screenshot of a page once all of `filled` is there."""
     with tab(browser) as page:
         page.emulate_media(color_scheme="dark" if dark else "light")
+        page.set_viewport_size({"width": VIEWPORT["width"], "height": PICTURE_PX})
         page.goto(url)
         for part in filled:
             page.locator(part).first.wait_for(state="attached")

@@ -55,7 +55,7 @@ def pages(project: str, alert: Mapping[str, Any]) -> dict[str, tuple[str, tuple[
         "compare": (address("compare", runs=",".join((run, *baseline)), metrics=metric), (CURVES, TABLE)),
         "run": (address("run", run=run), (CURVES,)),
         "alerts": (address("alerts", alert=alert["id"]), (CURVES, TABLE)),
-        "trends": (address("trends"), (CHART, TABLE)),
+        "trends": (address("trends"), (CHART,)),
         "sql": (
             address("sql", sql=QUESTION, sql_metric=metric, chart="bars", chart_x="run", chart_y="best"),
             (CHART, TABLE),
@@ -67,9 +67,9 @@ def pages(project: str, alert: Mapping[str, Any]) -> dict[str, tuple[str, tuple[
 def take(browser: Browser, url: str, client: Client, project: str, folder: Path) -> None:
     """A picture of each page, and of Compare in the dark."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = client.alerts(project, severity="page").to_pylist()
+    found = client.alerts(project, severity="page", state="open").to_pylist()
     if not found:
-        raise SystemExit(f"project {project} has no alert to look at")
+        raise SystemExit(f"project {project} has no open alert to look at")
     for name, (path, parts) in pages(project, found[0]).items():
         for dark in (False, True) if name == "compare" else (False,):
             file = folder / f"{name}{'-dark' if dark else ''}.png"

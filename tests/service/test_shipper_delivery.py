@@ -48,6 +48,19 @@ def test_every_byte_arrives_in_order_and_the_files_go(tmp_path: Path, broker: Br
         wait_until(lambda: not (tmp_path / "run").exists(), 5, or_else="the run's directory stays")
 
 
+def test_a_backlog_is_told_along_the_way_and_so_is_its_end(tmp_path: Path, broker: Broker) -> None:
+    writers = [JournalWriter(tmp_path, f"run{number}", "w", broker.bootstrap) for number in range(3)]
+    for writer in writers:
+        writer.log_steps(20_000, scalars=10)
+        writer.finish()
+    with Sink(broker.bootstrap) as sink, running_shipper(tmp_path, broker.bootstrap):
+        wait_until(lambda: delivered(*writers), 60, or_else=lambda: f"left: {[each.files for each in writers]}")
+        assert_stored(sink, *writers)
+    told = [report for _, report in sorted(sink.reports, key=lambda each: each[0])]
+    assert max(report["backlog_bytes"] for report in told) > 1_000_000 and told[-1]["backlog_bytes"] == 0
+    assert {report["directory"] for report in told} == {str(tmp_path)} and told[0]["host"] and told[0]["journals"] == 3
+
+
 def test_a_live_writer_keeps_its_journal_and_sealed_segments_go(tmp_path: Path, broker: Broker) -> None:
     with Sink(broker.bootstrap) as sink, running_shipper(tmp_path, broker.bootstrap):
         writer = JournalWriter(tmp_path, "run", "w", broker.bootstrap, segment_bytes=20_000)

@@ -79,6 +79,7 @@ class Shipper:
         self._in_flight_bytes = 0
         self._turn = 0
         self._discover_s = self._pump_s = self._tend_s = self._report_s = 0.0
+        self._told_backlog = 0
         self._busy_s = time.monotonic()
 
     def stop(self) -> None:
@@ -211,6 +212,7 @@ class Shipper:
     async def _pump(self, now: float) -> bool:
         """One round over the writers. True if there is more to send at once."""
         more = False
+        held: tuple[Shipment, Message] | None = None  # the last message read: that of a round may carry a report
         order = list(self.shipments.values())
         self._turn = self._turn % len(order) if order else 0
         for index in range(len(order)):
@@ -219,21 +221,25 @@ class Shipper:
                 continue
             if self._in_flight_bytes >= IN_FLIGHT_BYTES_MAX:
                 self._turn += index  # whose turn it was goes first next time
-                return True
+                more = True
+                break
             try:
                 messages = shipment.read(now)
             except (OSError, ContractError) as error:
                 self._note_broken(shipment, error)
                 continue
             for message in messages:
-                if not await self._send(shipment, message, now):
+                if held is not None and not await self._send(*held, now):
                     return False
+                held = shipment, message
             more = more or (bool(messages) and shipment.has_more)
+        if held is not None and not await self._send(*held, now, self._report(held[1], now)):
+            return False
         return more
 
-    async def _send(self, shipment: Shipment, message: Message, now: float) -> bool:
+    async def _send(self, shipment: Shipment, message: Message, now: float, report: bytes | None = None) -> bool:
         try:
-            future = await self._contact.link.send(shipment.run, shipment.writer, message, self._report(message, now))
+            future = await self._contact.link.send(shipment.run, shipment.writer, message, report)
         except MessageSizeTooLargeError as error:
             self._shrink(message)
             self._contact.fail(str(error), remedied=True)
@@ -247,13 +253,13 @@ class Shipper:
         return True
 
     def _report(self, message: Message, now: float) -> bytes | None:
-        """What to say of itself along with `message`, now and then: a backlog is looked for where people look."""
-        if now < self._report_s:
+        """What to say of itself with `message`, the last of a round: now and then, and until no backlog is left."""
+        if now < self._report_s and not self._told_backlog:
             return None
         self._report_s = now + REPORT_S
         status = self.measure()
-        unread = max(status.backlog_bytes - self._in_flight_bytes - len(message.value), 0)
-        return status_file.report(status, unread)
+        self._told_backlog = max(status.backlog_bytes - self._in_flight_bytes - len(message.value), 0)
+        return status_file.report(status, self._told_backlog)
 
     def _on_ack(self, future: asyncio.Future[object]) -> None:
         if not future.cancelled():
