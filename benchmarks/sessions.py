@@ -21,8 +21,8 @@ class Session:
 
     path: str
     query: str
-    drawn: int = 0  # runs of the whole page
-    refreshed: int = 0  # runs of a part of it
+    page: str = ""  # as the server calls it
+    refreshed: int = 0  # parts of it, each a run of its script
     received_bytes: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -92,16 +92,19 @@ class Sessions:
         timers: dict[str, asyncio.Task[None]],
     ) -> None:
         kind = said.WhichOneof("type")
-        if kind == "auto_rerun":
+        if kind == "new_session":
+            session.page = said.new_session.page_script_hash
+        elif kind == "page_info_changed":
+            session.query = said.page_info_changed.query_string
+        elif kind == "auto_rerun":
             part, interval_s = said.auto_rerun.fragment_id, said.auto_rerun.interval
             if part not in timers:
                 timers[part] = asyncio.create_task(_refresh(socket, session, part, interval_s))
         elif kind == "script_finished":
-            if said.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
-                session.drawn += 1
+            if session.ready.is_set():
+                session.refreshed += 1  # a part of the page; "early" means that the next one was due already
+            elif said.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
                 session.ready.set()
-            elif said.script_finished == ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY:
-                session.refreshed += 1
 
 
 async def _refresh(socket: aiohttp.ClientWebSocketResponse, session: Session, part: str, interval_s: float) -> None:
@@ -113,6 +116,6 @@ async def _refresh(socket: aiohttp.ClientWebSocketResponse, session: Session, pa
 def _rerun(session: Session, part: str = "") -> BackMsg:
     asked = BackMsg()
     state = asked.rerun_script
-    state.query_string, state.page_name = session.query, session.path
+    state.query_string, state.page_name, state.page_script_hash = session.query, session.path, session.page
     state.fragment_id, state.is_auto_rerun = part, bool(part)
     return asked

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
 from runtide_storage import Client
 from runtide_storage.errors import Unreachable
+from runtide_storage.ids import run_key
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class _Connection:
@@ -54,6 +60,24 @@ def ask(sql: str, **params: Any) -> list[dict[str, Any]]:
     """The rows of one query."""
     with connection().client() as client:
         return client.sql(sql, params).to_pylist()
+
+
+def together(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
+    """The answers of both, asked at the same time: most of a small question is waiting for the server."""
+    context = get_script_run_ctx(suppress_warning=True)
+
+    def begin() -> None:
+        if context is not None:
+            add_script_run_ctx(threading.current_thread(), context)
+
+    with ThreadPoolExecutor(1, initializer=begin) as other:
+        promised = other.submit(second)
+        return first(), promised.result()
+
+
+def keys(refs: Sequence[str]) -> list[int]:
+    """The runs as storage's tables know them: a filter on these is the quickest."""
+    return [run_key(*ref.split("/", 1)) for ref in refs]
 
 
 def these(refs: Sequence[str]) -> dict[str, list[str]]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import streamlit as st
 
 from runtide_dashboard import history
-from runtide_dashboard.asking import ask, connection, these
+from runtide_dashboard.asking import ask, connection, keys, these
 from runtide_dashboard.curves import Band, within
-from runtide_dashboard.records import Alert
 from runtide_storage.errors import NotFound
 
 POINTS = history.POINTS_MAX  # as fine as the curves: a mean is drawn at the end of its bucket, to the right of it
 BEYOND = 2  # windows that are asked for on each side of the one that is shown: its edges lie between two points
 LEAVING = ("regression", "plateau", "divergence", "final_regression")  # alerts; the pace says nothing of the values
 MEMBERS_S, BAND_S = 15.0, 10.0  # neither changes but when a run ends
+LEFT_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,15 @@ def band(refs: tuple[str, ...], metric: str, x: str, window: tuple[float, float]
     return Band(places[seen], *(each[seen] for each in values)) if len(places[seen]) else None
 
 
-def departures(alerts: Sequence[Alert], metrics: Sequence[str]) -> dict[tuple[str, str], float]:
+@st.cache_data(ttl=LEFT_S, show_spinner=False, max_entries=128)
+def departures(refs: tuple[str, ...], metrics: tuple[str, ...]) -> dict[tuple[str, str], float]:
     """(run, metric) -> the step from which on it was worse than its baseline, as the first of its alerts says."""
-    found: dict[tuple[str, str], float] = {}
-    for alert in alerts:
-        since = alert.detail.get("since", alert.step)
-        is_number = isinstance(since, int | float) and not isinstance(since, bool)
-        if alert.metric in metrics and is_number:
-            place = alert.ref, alert.metric
-            found[place] = min(float(since), found.get(place, float("inf")))
-    return found
+    sql = """
+        SELECT run, metric, min(ifNull(JSONExtract(detail, 'since', 'Nullable(Float64)'), toFloat64(step))) AS since
+        FROM alerts FINAL WHERE run IN {keys:Array(UInt64)} AND metric IN {metrics:Array(String)}
+            AND kind IN {kinds:Array(String)}
+        GROUP BY run, metric HAVING isNotNull(since)
+    """
+    named = dict(zip(keys(refs), refs, strict=True))
+    rows = ask(sql, keys=list(named), metrics=list(metrics), kinds=list(LEAVING))
+    return {(named[row["run"]], row["metric"]): row["since"] for row in rows}

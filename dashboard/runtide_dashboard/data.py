@@ -18,13 +18,14 @@ import pyarrow as pa
 import streamlit as st
 
 from runtide_dashboard import history, status
-from runtide_dashboard.asking import ask, connection, ref_of, these
+from runtide_dashboard.asking import ask, connection, keys, ref_of, these
 from runtide_dashboard.console import ROWS_MAX as CONSOLE_ROWS_MAX
 from runtide_dashboard.console import parameters
 from runtide_dashboard.live import JUST_ENDED
 from runtide_dashboard.records import Alert, Curve, Health, Judgement, Project, Run, Summary
 from runtide_storage import regressions
 from runtide_storage.errors import Ambiguous, NotFound, StorageError
+from runtide_storage.goals import defined
 from runtide_storage.lineage import Item
 from runtide_storage.regressions import By, History
 
@@ -92,6 +93,12 @@ def runs(project: str) -> RunList:
     """The newest LISTED_MAX runs of a project."""
     rows = ask(_RUNS, projects=[project], refs=[], since_s=0, limit=LISTED_MAX)
     return RunList(tuple(_run(row) for row in rows), rows[0]["total"] if rows else 0)
+
+
+@st.cache_data(ttl=SLOW_S, show_spinner=False, max_entries=64, refresh_mode="background")
+def offered(project: str) -> tuple[Run, ...]:
+    """The runs to choose among, the newest first: as they were a moment ago, so that nobody waits for them."""
+    return runs(project).runs
 
 
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)
@@ -186,12 +193,12 @@ def metric_names(project: str) -> tuple[str, ...]:
 def metrics_of(refs: tuple[str, ...]) -> tuple[str, ...]:
     """The metrics of these runs, those of the most runs first."""
     sql = """
-        SELECT metric FROM v_summary
-        WHERE project IN {projects:Array(String)} AND run_id IN {run_ids:Array(String)}
-            AND concat(project, '/', run_id) IN {refs:Array(String)}
+        SELECT m.name AS metric
+        FROM (SELECT DISTINCT run, key FROM tiers WHERE run IN {keys:Array(UInt64)} AND n > 0) AS t
+        INNER JOIN (SELECT id, name FROM metrics FINAL) AS m ON t.key = m.id
         GROUP BY metric ORDER BY count() DESC, metric LIMIT {limit:UInt32}
     """
-    return tuple(row["metric"] for row in ask(sql, limit=METRICS_MAX, **these(refs))) if refs else ()
+    return tuple(row["metric"] for row in ask(sql, limit=METRICS_MAX, keys=keys(refs))) if refs else ()
 
 
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=256)
@@ -200,16 +207,30 @@ def summaries(refs: tuple[str, ...], metrics: tuple[str, ...]) -> dict[tuple[str
     if not refs or not metrics:
         return {}
     sql = """
-        SELECT project, run_id, metric, n, nonfinite, first_step, last, last_step, min, min_step, max, max_step, goal,
+        SELECT project, run_id, metric, n, nonfinite, first_step, last, last_step, min, min_step, max, max_step,
             toUnixTimestamp64Milli(first_ts) AS first_ms, toUnixTimestamp64Milli(last_ts) AS last_ms
-        FROM v_summary
-        WHERE project IN {projects:Array(String)} AND run_id IN {run_ids:Array(String)}
-            AND concat(project, '/', run_id) IN {refs:Array(String)} AND metric IN {metrics:Array(String)}
+        FROM summaries WHERE key IN {keys:Array(UInt64)} AND metric IN {metrics:Array(String)}
     """
-    return {
-        (ref_of(row), row["metric"]): Summary(**{name: row[name] for name in _SUMMARY})
-        for row in ask(sql, metrics=list(metrics), **these(refs))
-    }
+    goals = _goals(refs)
+    found = {}
+    for row in ask(sql, metrics=list(metrics), keys=keys(refs)):
+        ref, metric = ref_of(row), row["metric"]
+        row["goal"] = defined(goals.get(ref, {}), metric) or None
+        found[ref, metric] = Summary(**{name: row[name] for name in _SUMMARY})
+    return found
+
+
+@st.cache_data(ttl=SLOW_S, show_spinner=False, max_entries=256)
+def _goals(refs: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """Run -> name or pattern -> goal, as it defined them, the latest last."""
+    sql = (
+        "SELECT run, name, toString(goal) AS goal FROM metric_defs FINAL WHERE run IN {keys:Array(UInt64)} ORDER BY ts"
+    )
+    named = dict(zip(keys(refs), refs, strict=True))
+    found: dict[str, dict[str, str]] = {}
+    for row in ask(sql, keys=list(named)):
+        found.setdefault(named[row["run"]], {})[row["name"]] = row["goal"]
+    return found
 
 
 @st.cache_data(ttl=SPARK_S, show_spinner=False, max_entries=64)
@@ -286,19 +307,6 @@ def alerts_of(ref: str) -> tuple[Alert, ...]:
     """The alerts of a run, the newest first."""
     with connection().client() as client:
         return tuple(_alert(row | {"detail": _detail(row["detail"])}) for row in client.alerts(run=ref))
-
-
-@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=64)
-def alerts_on(refs: tuple[str, ...], kinds: tuple[str, ...]) -> tuple[Alert, ...]:
-    """The first LISTED_MAX alerts of these kinds on these runs."""
-    sql = """
-        SELECT * FROM v_alerts
-        WHERE project IN {projects:Array(String)} AND run_id IN {run_ids:Array(String)}
-            AND concat(project, '/', run_id) IN {refs:Array(String)} AND kind IN {kinds:Array(String)}
-        ORDER BY ts, id LIMIT {limit:UInt32}
-    """
-    rows = ask(sql, kinds=list(kinds), limit=LISTED_MAX, **these(refs))
-    return tuple(_alert(row | {"detail": _detail(row["detail"])}) for row in rows)
 
 
 @st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=32)

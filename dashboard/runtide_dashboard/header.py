@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import streamlit as st
 
 from runtide_dashboard import data, formats, login, names, url
+from runtide_dashboard.asking import together
 from runtide_dashboard.records import Health
 from runtide_storage.errors import StorageError
 
@@ -15,6 +18,8 @@ LATE_S = 30  # from here on the freshness is shown as a warning
 
 def show(*, choose_project: bool = True) -> None:
     """Draw it. The chosen project is `project()` from then on."""
+    with contextlib.suppress(StorageError):  # whoever needs an answer says what was wrong
+        together(data.projects, data.pipeline)  # both are kept for a moment
     left, right = st.columns([3, 1], vertical_alignment="center")
     with left:
         if choose_project:

@@ -21,6 +21,7 @@ APP = Path(__file__).with_name("app.py")
 _FIXED = {
     "server.headless": "true",
     "server.fileWatcherType": "none",
+    "runner.postScriptGC": "false",  # a full collection after every refresh of every reader held up all of them
     "server.showEmailPrompt": "false",
     "browser.gatherUsageStats": "false",
     "client.showErrorDetails": "none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runtide_dashboard import baselines, comparison, data, history
+from runtide_dashboard.asking import together
 from runtide_dashboard.baselines import NOTHING, Baseline
 from runtide_dashboard.comparison import Look
 from runtide_dashboard.records import Run
@@ -20,15 +21,17 @@ def overlay(
 
     `base`: the run whose baseline is drawn under the curves, or another's if it has none; None: no baseline.
     """
-    runs, _ = data.find(refs, ())
     along = (look.x_metric,) if look.x == "metric" else ()
-    summaries = data.summaries(refs, tuple(dict.fromkeys((*metric_names, *along))))
+    needed = tuple(dict.fromkeys((*metric_names, *along)))
+    (runs, _), summaries = together(lambda: data.find(refs, ()), lambda: data.summaries(refs, needed))
     full = comparison.full_range(runs, metric_names, summaries, look)
     wide = comparison.asked_window(look, full, window, comparison.spacing(summaries, look))
     widened = (wide[1] - wide[0]) / (window[1] - window[0]) if wide and window else 1.0
     points = history.points_for(len(refs), len(metric_names), widened)
-    found = data.curves(refs, metric_names, look.x_metric or look.x, wide, points)
-    baseline = NOTHING if base is None else _baseline(base, refs, metric_names, look, window)
+    found, baseline = together(
+        lambda: data.curves(refs, metric_names, look.x_metric or look.x, wide, points),
+        lambda: NOTHING if base is None else _baseline(base, refs, metric_names, look, window),
+    )
     return comparison.payload(runs, metric_names, found, look, full, window, baseline), runs
 
 
@@ -40,6 +43,5 @@ def _baseline(
     members = baselines.members(tuple(dict.fromkeys((base, *refs))))
     x = look.x_metric or look.x
     bands = {metric: baselines.band(members, metric, x, window) for metric in metric_names} if members else {}
-    alerts = data.alerts_on(refs, baselines.LEAVING) if look.x == "step" else ()
-    left = baselines.departures(alerts, metric_names)
+    left = baselines.departures(refs, metric_names) if look.x == "step" else {}
     return Baseline(members, {metric: found for metric, found in bands.items() if found}, left)

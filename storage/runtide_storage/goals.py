@@ -1,10 +1,12 @@
-"""Which way a metric should go, by its name, where nobody has said so."""
+"""Which way a metric should go: as somebody defined it, else by its name."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 Goal = Literal["minimize", "maximize"]
 
@@ -41,6 +43,14 @@ def goal_of(metric: str) -> Goal | None:
         if word in _MORE:
             return "maximize"
     return None
+
+
+def defined(definitions: Mapping[str, Any], metric: str) -> Any | None:
+    """What was defined for a metric: under its own name, else under the glob that was defined last."""
+    if metric in definitions:
+        return definitions[metric]
+    globs = [value for name, value in definitions.items() if ("*" in name or "?" in name) and fnmatchcase(metric, name)]
+    return globs[-1] if globs else None
 
 
 def is_throughput(metric: str) -> bool:

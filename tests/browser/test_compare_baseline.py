@@ -7,8 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+import streamlit as st
 from playwright.sync_api import Page, expect
 
+from runtide_dashboard import baselines
 from tests.browser.conftest import Site, Visit
 from tests.browser.seeding import now_ms
 
@@ -37,8 +39,22 @@ def seeded(site: Site) -> None:
         "id": "a" * 32, "run": worse.run, "ts": now_ms(), "kind": "regression", "severity": "page", "title": "worse",
         "text": "", "metric": "loss", "step": 1300, "state": "open", "detail": '{"since": 1210}',
     }  # fmt: skip
-    site.writer.rows("alerts", [found])
+    others = [
+        found | {"id": f"{n:032x}", "kind": kind, "run": far.run, "detail": '{"since": 40}'}
+        for n, kind in enumerate(("nan", "rule", "spike", "improvement", "throughput"))
+    ]
+    again = found | {"id": "b" * 32, "detail": '{"since": 1500}'}
+    site.writer.rows("alerts", [found, again, *others])
     site.beat()
+
+
+def test_the_first_alert_that_says_worse_tells_where_a_run_left(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIDE_CLICKHOUSE", site.engine.url("reader"))
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    found = baselines.departures(("family/worse", "family/far", "family/good1"), ("loss", "epoch"))
+    st.cache_resource.clear()
+    assert found == {("family/worse", "loss"): 1210.0}
 
 
 def ink(page: Page) -> int:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from runtide_storage.cohorts import Candidate, Facts
-from runtide_workers.alerting.families import MEMBERS_MAX, choose, defined, family_of, goals, primary
+from runtide_storage.goals import defined
+from runtide_workers.alerting.families import MEMBERS_MAX, choose, family_of, goals, primary
 
 
 def facts(group: str = "g", tags: tuple[str, ...] = (), **values: Any) -> Facts:

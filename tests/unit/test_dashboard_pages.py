@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from runtide_dashboard import data, table
 from runtide_dashboard.records import Health, Judgement
 from runtide_storage.errors import FilterError, QueryError, Unreachable
-from tests.fixtures.pages import HOSTILE, NOW, Storage, alert, answered, drawn, open_page, run, words
+from tests.fixtures.pages import HOSTILE, NOW, Storage, answered, drawn, open_page, run, words
 
 
 def said(app: AppTest) -> str:
@@ -254,11 +254,7 @@ def test_verdicts_come_with_their_intervals(storage: Storage) -> None:
 
 def test_the_baseline_lies_under_the_curves_and_says_who_left_it(storage: Storage) -> None:
     storage.members = ("llm/r3", "llm/r4")
-    storage.alerts = [
-        alert("r2", "train/loss", detail={"since": 40}),
-        alert("r2", "train/loss", detail={"since": 60}),
-        alert("r9", "train/loss"),
-    ]
+    storage.left = {("llm/r2", "train/loss"): 40.0, ("llm/r9", "train/loss"): 9.0}
     app = open_page("compare", runs="r1,r2", metrics=["train/loss"])
     _, _, [panel] = drawn(app)
     assert panel.under.hi.tolist() == [1.0] * 10
@@ -269,16 +265,9 @@ def test_the_baseline_lies_under_the_curves_and_says_who_left_it(storage: Storag
     assert plain.under is None and [series.left for series in plain.series] == [None, None]
 
 
-@pytest.mark.parametrize("kind", ["nan", "rule", "spike", "improvement", "throughput"])
-def test_an_alert_on_something_else_is_no_departure(storage: Storage, kind: str) -> None:
-    storage.alerts = [alert("r2", "train/loss", kind=kind, detail={"since": 40})]
-    app = open_page("compare", runs="r1,r2", metrics=["train/loss"])
-    assert [series.left for series in drawn(app)[2][0].series] == [None, None] and "left" not in said(app)
-
-
 def test_a_run_of_another_project_leaves_its_baseline_too(storage: Storage) -> None:
     storage.runs[2] = run(2, ref="vision/r2", project="vision")
-    storage.alerts = [alert("r2", "train/loss", project="vision")]
+    storage.left = {("vision/r2", "train/loss"): 90.0}
     app = open_page("compare", project="llm", runs="llm/r1,vision/r2", metrics=["train/loss"])
     assert [series.left for series in drawn(app)[2][0].series] == [None, 90.0]
 
@@ -290,7 +279,7 @@ def test_the_chosen_base_is_the_first_whose_baseline_is_wanted(storage: Storage)
 
 def test_along_the_clock_there_is_no_baseline(storage: Storage) -> None:
     storage.members = ("llm/r3",)
-    storage.alerts = [alert("r2", "train/loss")]
+    storage.left = {("llm/r2", "train/loss"): 90.0}
     app = open_page("compare", runs="r1,r2", metrics=["train/loss"], x="time")
     [panel] = drawn(app)[2]
     assert panel.under is None and [series.left for series in panel.series] == [None, None]

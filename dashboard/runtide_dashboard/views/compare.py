@@ -24,6 +24,7 @@ from runtide_dashboard import (
     url,
     what_differs,
 )
+from runtide_dashboard.asking import together
 from runtide_dashboard.records import Run
 from runtide_storage.errors import StorageError
 
@@ -46,11 +47,11 @@ def page() -> None:
     url.enter("compare")
     try:
         project = header.project()
-        listed = data.runs(project).runs if project else ()
         asked = url.refs(project) if url.says("runs") else None
+        listed = () if project is None else data.runs(project).runs if asked is None else data.offered(project)
         chosen = [run.ref for run in listed[:NEWEST]] if asked is None else asked
-        runs, unknown = data.find(tuple(chosen[: data.RUNS_MAX]), listed)
-        offered = data.metrics_of(tuple(run.ref for run in runs))
+        wanted = tuple(chosen[: data.RUNS_MAX])
+        (runs, unknown), offered = together(lambda: data.find(wanted, ()), lambda: data.metrics_of(wanted))
     except StorageError as error:
         states.storage_failed(error)
         return

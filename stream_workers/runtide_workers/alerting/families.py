@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import PurePath
 from typing import Any, cast
 
 import xxhash
 
 from runtide_storage.cohorts import Candidate, Facts
-from runtide_storage.goals import Goal, goal_of
+from runtide_storage.goals import Goal, defined, goal_of
 
 MEMBERS_MAX = 20
 PRIMARY_PLACES = ("val", "valid", "validation", "eval", "test")
@@ -68,14 +67,6 @@ def family_of(facts: Facts, names: Sequence[str] | None = None) -> Family:
     fields = {name: value for name, value in fields.items() if value not in (None, "", [])}
     text = json.dumps(fields, sort_keys=True, ensure_ascii=False)
     return Family(xxhash.xxh64_intdigest(text.encode("utf-8", "surrogatepass")), fields)
-
-
-def defined(definitions: Mapping[str, Any], metric: str) -> Any | None:
-    """What was defined for a metric: under its own name, else under the glob that was defined last."""
-    if metric in definitions:
-        return definitions[metric]
-    globs = [value for name, value in definitions.items() if ("*" in name or "?" in name) and fnmatchcase(metric, name)]
-    return globs[-1] if globs else None
 
 
 def goals(metrics: Iterable[str], *definitions: Mapping[str, str]) -> dict[str, Goal]:

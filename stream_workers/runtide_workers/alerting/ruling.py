@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from fnmatch import fnmatchcase
 
-from runtide_workers.alerting import families
+from runtide_storage import goals
 from runtide_workers.alerting.config import AlertSettings
 from runtide_workers.alerting.plans import Plan
 from runtide_workers.detection import rules
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def rules_for(settings: AlertSettings, plan: Plan, metric: str) -> list[Rule]:
     """Both kinds. What a training process wrote wrong is logged and left out: it must not stop the worker."""
     found = []
-    spec = families.defined(plan.facts.rules, metric)
+    spec = goals.defined(plan.facts.rules, metric)
     for each in spec if isinstance(spec, list) else [] if spec is None else [spec]:
         try:
             found.append(rules.parse(each))
