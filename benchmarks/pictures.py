@@ -3,13 +3,12 @@
     python -m benchmarks.pictures docs/pictures/demo --url http://127.0.0.1:8501 --project digits
     python -m benchmarks.pictures docs/pictures/large --home DIR
 
-`--home` has the data of `benchmarks.queries`, built if it is not there. To a copy of it what it lacks is added:
-runs that go on, an alert, and a family.
+`--home` has the data of `benchmarks.queries`, built if it is not there. What that lacks is added (runs that go on, an
+alert, a family), so that it is of no use to the benchmarks any more.
 """
 
 import argparse
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +30,8 @@ from tests.browser.seeding import SeededRun, beat, loss_curve, now_ms
 from tests.browser.serving import Served
 from tests.fixtures.stack import free_port_base
 
-PROJECT, LOSS = "sweep", "val/loss"
+PROJECT, LOSS, ACCURACY = "sweep", "val/loss", "val/acc"
+WORSE_STEP, FOUND_STEP = 351, 420
 LIVE = 8
 NIGHTS, WORSE_FROM = 60, 45
 TABLE = "[data-testid=stDataFrame] td"
@@ -83,18 +83,28 @@ def take(browser: Browser, url: str, client: Client, project: str, folder: Path)
 def enliven(writer: Writer) -> list[SeededRun]:
     """What the finished runs of the data lack: runs that go on and get worse, their alert, and a family that did."""
     steps = np.arange(1, 501, dtype=np.int64)
-    live = []
+    live, curves = [], []
     for number in range(LIVE):
         run = SeededRun(writer, PROJECT, f"live-{number}", now_ms() - 3_600_000 + 60_000 * number)
-        run.begin(name=f"gpt-350m-{number}", group="night", config={"lr": 0.0003 * (number + 1)}, host=f"gpu-{number}")
+        run.begin(name=f"gpt-350m-{number}", group="night", config={"lr": 0.0001 * (number + 1)}, host=f"gpu-{number}")
         curve = loss_curve(steps, floor=2.0 + number / 20, speed=1, noise=0.02, seed=number)
-        run.log({LOSS: np.where(steps > 350, curve + 0.4, curve) if number == LIVE - 1 else curve}, steps)
+        curves.append(np.where(steps >= WORSE_STEP, curve + 0.8, curve) if number == LIVE - 1 else curve)
+        run.log({LOSS: curves[-1], ACCURACY: 1 - curves[-1] / 20}, steps)
         live.append(run)
-    detail = {"effect": 0.19, "value": 2.8, "baseline": 2.35, "since": 351, "members": [r.id for r in live[:-1]]}
+    *others, value = (float(curve[FOUND_STEP - 1]) for curve in curves)
+    baseline = float(np.mean(others))
+    effect = value / baseline - 1
+    detail = {
+        "effect": effect, "value": value, "baseline": baseline, "n": len(others), "since": WORSE_STEP,
+        "members": [run.id for run in live[:-1]], "nearest": live[-2].id,
+        "changes": {"config": {"lr": [0.0001 * (LIVE - 1), 0.0001 * LIVE]}},
+    }  # fmt: skip
     alert = {
-        "id": f"{now_ms():032x}", "run": live[-1].run, "ts": now_ms(), "kind": "regression", "severity": "page",
-        "title": f"{LOSS} is 19 % worse than its baseline", "text": "At step 420: 2.80 against 2.35 in 7 runs.",
-        "metric": LOSS, "step": 420, "state": "open", "detail": json.dumps(detail), "version": now_ms(),
+        "id": f"{now_ms():x}".ljust(32, "0"), "run": live[-1].run, "ts": now_ms(),
+        "kind": "regression", "severity": "page",
+        "title": f"{LOSS} of {live[-1].id} is {effect:.1%} worse than its baselines",
+        "text": f"At step {FOUND_STEP} it is {value:.3f}; the mean of {len(others)} runs is {baseline:.3f}.",
+        "metric": LOSS, "step": FOUND_STEP, "state": "open", "detail": json.dumps(detail), "version": now_ms(),
         "incident": "", "quiet": 0,
     }  # fmt: skip
     writer.rows("alerts", [alert])
@@ -112,18 +122,15 @@ def enliven(writer: Writer) -> list[SeededRun]:
 
 
 def of_much(browser: Browser, home: Home, folder: Path) -> None:
-    """Over a copy of the data of `benchmarks.queries`, with what it lacks."""
+    """Over the data of `benchmarks.queries`, with what it lacks."""
     home.prepare()
     port = free_port_base()
     build(home, port, Size())
-    with tempfile.TemporaryDirectory(prefix="runtide-pictures-", ignore_cleanup_errors=True) as scratch:
-        copy = Home.find(Path(scratch) / "home")
-        shutil.copytree(home.path, copy.path)
-        with engine(copy, port) as server:
-            enliven(Writer(connect(server.url())))
-            env = {"RUNTIDE_CLICKHOUSE": server.url("reader"), "RUNTIDE_HOME": scratch}
-            with Served(Path(scratch), env, port + 2) as served, Client(server.url("reader")) as client:
-                take(browser, served.url, client, PROJECT, folder)
+    with engine(home, port) as server, tempfile.TemporaryDirectory(prefix="runtide-pictures-") as scratch:
+        enliven(Writer(connect(server.url())))
+        env = {"RUNTIDE_CLICKHOUSE": server.url("reader"), "RUNTIDE_HOME": scratch}
+        with Served(Path(scratch), env, port + 2) as served, Client(server.url("reader")) as client:
+            take(browser, served.url, client, PROJECT, folder)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
