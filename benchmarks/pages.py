@@ -21,10 +21,10 @@ from benchmarks.query_data import SWEEP_METRICS, Size
 from benchmarks.report import Figure, report
 from benchmarks.sessions import Sessions
 from runtide_workers.embedded.home import Home
+from tests.browser.filled import TABLE
 from tests.browser.serving import Served
 from tests.fixtures.stack import Stack, free_port_base, running_stack
 
-TABLE = "[data-testid=stDataFrame] td"
 RUNS = "text=Tick runs to compare them"
 # In the order of the visit; what is there once the page is filled. No finished run of the data is on Live.
 VISITS = {

@@ -1,6 +1,6 @@
 """Pictures of each page: of a stack that runs, as after `make demo`, or of 2,000 runs and 100 million points.
 
-    python -m benchmarks.pictures docs/pictures/demo --url http://127.0.0.1:8501 --project digits
+    python -m benchmarks.pictures docs/pictures/demo --url http://127.0.0.1:17702 --project demo
     python -m benchmarks.pictures docs/pictures/large --home DIR
 
 `--home` has the data of `benchmarks.queries`, built if it is not there. What that lacks is added (runs that go on, an
@@ -26,6 +26,7 @@ from runtide_storage import Client
 from runtide_storage.connect import connect
 from runtide_storage.writer import Writer
 from runtide_workers.embedded.home import Home
+from tests.browser.filled import CHART, TABLE
 from tests.browser.seeding import SeededRun, beat, loss_curve, now_ms
 from tests.browser.serving import Served
 from tests.fixtures.stack import free_port_base
@@ -34,8 +35,6 @@ PROJECT, LOSS, ACCURACY = "sweep", "val/loss", "val/acc"
 WORSE_STEP, FOUND_STEP = 351, 420
 LIVE = 8
 NIGHTS, WORSE_FROM = 60, 45
-TABLE = "[data-testid=stDataFrame] td"
-CHART = "[data-testid=stVegaLiteChart] svg, [data-testid=stVegaLiteChart] canvas"
 QUESTION = """SELECT run, best, last FROM v_summary
 WHERE project = {project:String} AND metric = {metric:String} ORDER BY best LIMIT 20"""
 COLOURS = 256

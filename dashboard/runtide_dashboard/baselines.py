@@ -10,13 +10,13 @@ import streamlit as st
 from runtide_dashboard import history
 from runtide_dashboard.asking import ask, connection, keys, these
 from runtide_dashboard.curves import Band, within
+from runtide_dashboard.data import LIVE_S
 from runtide_storage.errors import NotFound
 
 POINTS = history.POINTS_MAX  # as fine as the curves: a mean is drawn at the end of its bucket, to the right of it
 BEYOND = 2  # windows that are asked for on each side of the one that is shown: its edges lie between two points
 LEAVING = ("regression", "plateau", "divergence", "final_regression")  # alerts; the pace says nothing of the values
 MEMBERS_S, BAND_S = 15.0, 10.0  # neither changes but when a run ends
-LEFT_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def band(refs: tuple[str, ...], metric: str, x: str, window: tuple[float, float]
     return Band(places[seen], *(each[seen] for each in values)) if len(places[seen]) else None
 
 
-@st.cache_data(ttl=LEFT_S, show_spinner=False, max_entries=128)
+@st.cache_data(ttl=LIVE_S, show_spinner=False, max_entries=128)
 def departures(refs: tuple[str, ...], metrics: tuple[str, ...]) -> dict[tuple[str, str], float]:
     """(run, metric) -> the step from which on it was worse than its baseline, as the first of its alerts says."""
     sql = """

@@ -223,9 +223,7 @@ def summaries(refs: tuple[str, ...], metrics: tuple[str, ...]) -> dict[tuple[str
 @st.cache_data(ttl=SLOW_S, show_spinner=False, max_entries=256)
 def _goals(refs: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """Run -> name or pattern -> goal, as it defined them, the latest last."""
-    sql = (
-        "SELECT run, name, toString(goal) AS goal FROM metric_defs FINAL WHERE run IN {keys:Array(UInt64)} ORDER BY ts"
-    )
+    sql = "SELECT run, name, goal FROM metric_defs FINAL WHERE run IN {keys:Array(UInt64)} ORDER BY ts"
     named = dict(zip(keys(refs), refs, strict=True))
     found: dict[str, dict[str, str]] = {}
     for row in ask(sql, keys=list(named)):
@@ -278,7 +276,7 @@ def events(ref: str) -> list[dict[str, Any]]:
 
 @st.cache_data(ttl=SLOW_S, show_spinner=False, max_entries=32)
 def recorded(refs: tuple[str, ...]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Run -> part -> name -> value: everything by which runs may differ. A run that is gone has no entry."""
+    """Run -> part -> name -> value: everything by which runs may differ. Raises `NotFound` if one is gone."""
     with connection().client() as client:
         return client.recorded(refs)
 

@@ -69,7 +69,7 @@ def pipeline_hour() -> list[dict[str, Any]]:
 @st.cache_data(ttl=2.0, show_spinner=False, max_entries=2)
 def workers() -> list[dict[str, Any]]:
     """The last word of each worker that was heard of in the last hour; its counters are since it started."""
-    return [row | {"seen_at": utc(row["seen_at"])} for row in ask(_WORKERS)]
+    return _seen(_WORKERS)
 
 
 @st.cache_data(ttl=2.0, show_spinner=False, max_entries=4)
@@ -92,16 +92,21 @@ def dead_letters(limit: int) -> list[dict[str, Any]]:
 @st.cache_data(ttl=5.0, show_spinner=False, max_entries=2)
 def partitions() -> list[dict[str, Any]]:
     """The partitions that workers held in the last minutes: partition, worker, lag (messages), seen_at."""
-    return [row | {"seen_at": utc(row["seen_at"])} for row in ask(_PARTITIONS, limit=PARTITIONS_MAX)]
+    return _seen(_PARTITIONS, limit=PARTITIONS_MAX)
 
 
 @st.cache_data(ttl=5.0, show_spinner=False, max_entries=2)
 def shippers() -> list[dict[str, Any]]:
     """The shippers heard of today, those with the largest backlog first."""
-    return [row | {"seen_at": utc(row["seen_at"])} for row in ask(_SHIPPERS, limit=HOSTS_MAX)]
+    return _seen(_SHIPPERS, limit=HOSTS_MAX)
 
 
 @st.cache_data(ttl=5.0, show_spinner=False, max_entries=2)
 def hosts() -> list[dict[str, Any]]:
     """The hosts heard of in the last hour, the latest first: host, runs, processes, seen_at, late_s."""
-    return [row | {"seen_at": utc(row["seen_at"])} for row in ask(_HOSTS, limit=HOSTS_MAX)]
+    return _seen(_HOSTS, limit=HOSTS_MAX)
+
+
+def _seen(sql: str, **params: Any) -> list[dict[str, Any]]:
+    """Rows that say when something was last heard of."""
+    return [row | {"seen_at": utc(row["seen_at"])} for row in ask(sql, **params)]

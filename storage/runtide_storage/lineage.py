@@ -103,7 +103,9 @@ class _Makers:
                 self._by_name.setdefault(name, []).append(said)
 
     def of(self, used: _Said) -> _Said | None:
-        """The newest that fits and was there before it was used."""
+        """The newest that fits and was there before it was used; of what a run made, that itself."""
+        if used.role == "output":
+            return used
         if used.role == "dataset":
             called = ("", used.text("digest"))
         elif used.name.startswith(_DIGEST):
@@ -140,7 +142,7 @@ def _said(rows: Iterable[Mapping[str, Any]]) -> list[_Said]:
 
 
 def _item(said: _Said, project: str, makers: _Makers, users: Mapping[object, Sequence[_Said]]) -> Item:
-    maker = said if said.role == "output" else makers.of(said)
+    maker = makers.of(said)
     source = maker or said
     same = [other for other in users.get(_identity(said, makers), ()) if other.run_id != said.run_id]
     return Item(
@@ -153,7 +155,7 @@ def _item(said: _Said, project: str, makers: _Makers, users: Mapping[object, Seq
 
 def _identity(said: _Said, makers: _Makers) -> object:
     """The same for all mentions of the same artifact; of data that no run made, by what tells it from other data."""
-    maker = said if said.role == "output" else makers.of(said)
+    maker = makers.of(said)
     if maker is not None:
         return id(maker)
     return said.role, said.name, said.text("version") or said.text("digest") or said.text("uri")

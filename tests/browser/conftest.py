@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+import streamlit as st
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
 from runtide_dashboard import launch
@@ -101,6 +102,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         env = {"RUNTIDE_CLICKHOUSE": engine.url("reader"), "RUNTIDE_HOME": str(folder / "home")}
         with Served(folder, env, page_port) as served:
             yield Site(served.url, engine, Writer(client))
+
+
+@pytest.fixture
+def reading(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The test itself asks what the pages ask, of the same engine."""
+    monkeypatch.setenv("RUNTIDE_CLICKHOUSE", site.engine.url("reader"))
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-import streamlit as st
 from playwright.sync_api import Page, expect
 
 from runtide_dashboard import baselines
@@ -48,12 +47,8 @@ def seeded(site: Site) -> None:
     site.beat()
 
 
-def test_the_first_alert_that_says_worse_tells_where_a_run_left(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RUNTIDE_CLICKHOUSE", site.engine.url("reader"))
-    st.cache_data.clear()
-    st.cache_resource.clear()
+def test_the_first_alert_that_says_worse_tells_where_a_run_left(reading: None) -> None:
     found = baselines.departures(("family/worse", "family/far", "family/good1"), ("loss", "epoch"))
-    st.cache_resource.clear()
     assert found == {("family/worse", "loss"): 1210.0}
 
 

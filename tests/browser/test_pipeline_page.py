@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import streamlit as st
 from playwright.sync_api import expect
 
 from runtide_dashboard import flow
@@ -36,12 +35,8 @@ def first_ms(site: Site) -> int:
     return began
 
 
-def test_the_last_hour_in_figures(site: Site, monkeypatch: pytest.MonkeyPatch, first_ms: int) -> None:
-    monkeypatch.setenv("RUNTIDE_CLICKHOUSE", site.engine.url("reader"))
-    st.cache_data.clear()
-    st.cache_resource.clear()
+def test_the_last_hour_in_figures(reading: None, first_ms: int) -> None:
     hour, workers = flow.pipeline_hour(), flow.workers()
-    st.cache_resource.clear()
     assert [row["at"].timestamp() * 1000 for row in hour] == [first_ms + BIN_MS * i for i in range(BINS)]
     gained = [300 + 900, *[600 + 1800] * 3, 600 + 900, *[600 + 1800] * 3]  # the first beats gain nothing
     assert [row["points_per_s"] for row in hour] == [pytest.approx(points / flow.BIN_S) for points in gained]
@@ -53,17 +48,13 @@ def test_the_last_hour_in_figures(site: Site, monkeypatch: pytest.MonkeyPatch, f
     ]
 
 
-def test_how_late_each_host_is(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_late_each_host_is(site: Site, reading: None) -> None:
     for host, late_ms in (("calm", 400), ("choked", 90_000)):
         for number in range(2):
             run = site.run("flow", f"{host}{number}")
             run.begin(host=host)
             run.progress(now_ms() - late_ms, now_ms())
-    monkeypatch.setenv("RUNTIDE_CLICKHOUSE", site.engine.url("reader"))
-    st.cache_data.clear()
-    st.cache_resource.clear()
     found = flow.hosts()
-    st.cache_resource.clear()
     assert [(row["host"], row["runs"], row["processes"]) for row in found] == [("choked", 2, 2), ("calm", 2, 2)]
     assert [row["late_s"] for row in found] == [pytest.approx(90, abs=0.2), pytest.approx(0.4, abs=0.2)]
 

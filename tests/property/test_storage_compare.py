@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,23 +13,12 @@ from runtide_storage import Client
 from runtide_storage.ids import key_id, run_key
 from runtide_storage.writer import Touched, Writer
 from tests.fixtures.histories import START_MS, History, Stored, aggregate, current, histories, near, same
-from tests.fixtures.storage import Engine
 
 NUMBERS = itertools.count()
 PLAIN = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 RUNS, METRICS = 1_000, ("val/loss", "acc", "lr")
 GOALS = {"val/loss": "minimize", "acc": "maximize"}
 EXACT = ("n", "nonfinite", "first", "first_step", "last", "last_step", "min", "min_step", "max", "max_step")
-
-
-@pytest.fixture
-def writer(database: Engine) -> Writer:
-    return Writer(database.client())
-
-
-@pytest.fixture
-def client(database: Engine) -> Client:
-    return Client(database.url("reader"))
 
 
 def name_metrics(writer: Writer) -> None:

@@ -13,21 +13,10 @@ from hypothesis import strategies as st
 from runtide_storage import Client
 from runtide_storage.writer import Writer
 from tests.fixtures.histories import START_MS, History, Point, Stored, aggregate, current, histories, near, same
-from tests.fixtures.storage import Engine
 
 NUMBERS = itertools.count()
 PLAIN = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 AXES = ("step", "time", "relative", "acc/val")
-
-
-@pytest.fixture
-def writer(database: Engine) -> Writer:
-    return Writer(database.client())
-
-
-@pytest.fixture
-def client(database: Engine) -> Client:
-    return Client(database.url("reader"))
 
 
 def stored(writer: Writer, history: History, rollup: bool = True) -> Stored:

@@ -5,14 +5,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtide_storage import Client
 from runtide_storage.writer import Touched, Writer
 from tests.fixtures.histories import METRICS, History, Point, Stored, aggregate, current, histories, near, same
-from tests.fixtures.storage import Engine
 
 NUMBERS = itertools.count()
 PLAIN = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -23,16 +21,6 @@ SELECT m.name AS metric, t.bucket AS bucket, t.stored AS stored, n, nonfinite, s
     toUnixTimestamp64Milli(first_ts) AS first_ts, toUnixTimestamp64Milli(last_ts) AS last_ts
 FROM tiers AS t FINAL INNER JOIN metrics AS m FINAL ON t.key = m.id WHERE t.run = {run:UInt64}
 """
-
-
-@pytest.fixture
-def writer(database: Engine) -> Writer:
-    return Writer(database.client())
-
-
-@pytest.fixture
-def client(database: Engine) -> Client:
-    return Client(database.url("reader"))
 
 
 def fresh(writer: Writer) -> Stored:

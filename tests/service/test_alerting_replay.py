@@ -5,24 +5,12 @@ import time
 from typing import Any
 
 import numpy as np
-import pytest
 
 from runtide_storage import Client
 from runtide_storage.writer import Writer
 from runtide_workers.alerting.replay import replay_detection, replay_rule
 from runtide_workers.detection.rules import parse
 from tests.fixtures.planned import add_planned
-from tests.fixtures.storage import Engine
-
-
-@pytest.fixture
-def writer(database: Engine) -> Writer:
-    return Writer(database.client())
-
-
-@pytest.fixture
-def client(database: Engine) -> Client:
-    return Client(database.url("reader"))
 
 
 def test_a_rule_on_the_last_runs_says_where_it_would_have_fired(writer: Writer, client: Client) -> None:

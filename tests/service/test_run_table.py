@@ -21,16 +21,6 @@ NAN = math.nan
 SEQS = itertools.count()
 
 
-@pytest.fixture
-def writer(database: Engine) -> Writer:
-    return Writer(database.client())
-
-
-@pytest.fixture
-def client(database: Engine) -> Client:
-    return Client(database.url("reader"))
-
-
 def add(writer: Writer, run_id: str, state: str = "finished", **row: Any) -> Stored:
     run = Stored(writer, "p", run_id)
     fixed = {"run": run.run, "project": "p", "run_id": run_id, "attempt": 1, "version": 1, "state": state}

@@ -15,16 +15,6 @@ from tests.fixtures.storage import Engine
 NAMES = ["it's", 'say "hi"', "back\\slash", "tab\t\nline", "ünï 😀", "{a:String}", "%s", "x" * 10_000, "a/b", "<b>"]
 
 
-@pytest.fixture
-def writer(database: Engine) -> Writer:
-    return Writer(database.client())
-
-
-@pytest.fixture
-def client(database: Engine) -> Client:
-    return Client(database.url("reader"))
-
-
 def add(writer: Writer, project: str, run_id: str, at_ms: int = 0, state: str = "running", **row: Any) -> Stored:
     texts = {"name": "", "group": "", "job_type": "", "tags": [], "notes": "", "host": ""}
     run = Stored(writer, project, run_id)

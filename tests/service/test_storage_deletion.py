@@ -36,11 +36,6 @@ def driver(database: Engine) -> Driver:
 
 
 @pytest.fixture
-def client(database: Engine) -> Client:
-    return Client(database.url("reader"))
-
-
-@pytest.fixture
 def deletions(driver: Driver) -> Deletions:
     return Deletions(driver)
 

@@ -13,19 +13,8 @@ from runtide_storage.ids import key_id
 from runtide_storage.writer import Writer
 from tests.fixtures.histories import START_MS, Point
 from tests.fixtures.planned import HOUR_MS, add_planned
-from tests.fixtures.storage import Engine
 
 HOSTILE = "it's {a:String} \\ <b>%s"
-
-
-@pytest.fixture
-def writer(database: Engine) -> Writer:
-    return Writer(database.client())
-
-
-@pytest.fixture
-def client(database: Engine) -> Client:
-    return Client(database.url("reader"))
 
 
 def test_finished_runs_of_a_family_in_order_with_their_commits(writer: Writer, client: Client) -> None:

@@ -3,25 +3,12 @@
 import json
 from typing import Any
 
-import pytest
-
 from runtide_storage import Client
 from runtide_storage.lineage import Item
 from runtide_storage.writer import Writer
 from tests.fixtures.histories import START_MS, Stored
-from tests.fixtures.storage import Engine
 
 DIGEST = "blake2b:" + "0" * 40
-
-
-@pytest.fixture
-def writer(database: Engine) -> Writer:
-    return Writer(database.client())
-
-
-@pytest.fixture
-def client(database: Engine) -> Client:
-    return Client(database.url("reader"))
 
 
 def add(writer: Writer, run_id: str, *said: tuple[int, str, dict[str, Any]], project: str = "p") -> str:

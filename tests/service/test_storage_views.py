@@ -18,11 +18,6 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "sql.md"
 
 
 @pytest.fixture
-def writer(database: Engine) -> Writer:
-    return Writer(database.client())
-
-
-@pytest.fixture
 def client(database: Engine) -> Client:
     return Client(database.url("analyst"))
 

@@ -34,11 +34,6 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture
-def writer(database: Engine) -> Writer:
-    return Writer(database.client())
-
-
 def test_ids_are_what_clickhouse_computes(database: Engine) -> None:
     client = database.client("reader")
     for name in HOSTILE:

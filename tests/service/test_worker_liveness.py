@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from runtide.shipper import status
+from runtide.shipper import report
+from runtide.shipper.status import ShipperStatus
 from runtide_storage.ids import run_key, writer_key
 from runtide_storage.writer import Writer
 from runtide_workers.envelope import Message
@@ -97,7 +98,7 @@ def test_what_waits_where_is_written_down(world: World) -> None:
     world.ends = 12
     first, second = world.worker("a"), world.worker("b")
     world.meters["b"].own({("runtide.events", 1)})  # and nothing is known of it yet
-    said = status.report(status.ShipperStatus(directory="/j", pid=7, journals=3, lag_s=1.5), 2048)
+    said = report.encode(ShipperStatus(directory="/j", pid=7, journals=3, lag_s=1.5), 2048)
     message = Message("runtide.events", 0, 4, time.time_ns() // 1_000_000, b"r", b"", (("shipper", said),))
     world.meters["a"].stored(Stored(1), [message], 0.1)
     first.beat()

@@ -4,7 +4,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtide.shipper.status import ShipperStatus, report
+from runtide.shipper import report
+from runtide.shipper.status import ShipperStatus
 from runtide_workers.envelope import Message
 from runtide_workers.shippers import Shippers
 
@@ -13,10 +14,11 @@ def message(at_ms: int, value: bytes) -> Message:
     return Message("runtide.events", 0, 1, at_ms, b"r", b"", (("run", b"r"), ("shipper", value)))
 
 
+REPORT = report.encode(ShipperStatus(directory="/j", pid=7, journals=3, writers=2, lag_s=1.5, failures=1), 2048)
+
+
 def said(**changes: object) -> bytes:
-    return report(ShipperStatus(directory="/j", pid=7, journals=3, writers=2, lag_s=1.5, failures=1), 2048) if (
-        not changes
-    ) else orjson.dumps(orjson.loads(said()) | changes)  # fmt: skip
+    return orjson.dumps(orjson.loads(REPORT) | changes)
 
 
 def test_the_latest_of_each_is_kept_until_it_is_taken() -> None:

@@ -79,14 +79,21 @@ def _last_hour(hour: Sequence[Mapping[str, Any]]) -> None:
                 )  # fmt: skip
 
 
-def _workers(found: Sequence[Mapping[str, Any]]) -> None:
-    if not found:
+def _table(title: str, rows: Sequence[Mapping[str, Any]], alt: str, columns: Mapping[str, Any], **look: Any) -> None:
+    """A part of the page; nothing where there are no rows. Its widget's key is the title in small letters."""
+    if not rows:
         return
-    st.subheader("Workers", anchor=False)
-    column = st.column_config
+    st.subheader(title, anchor=False)
     st.dataframe(
-        list(found), hide_index=True, key="workers", alt="Each worker of the last hour and what it last said",
-        column_config={
+        list(rows), hide_index=True, key=title.lower(), alt=alt, column_config=dict(columns), **look
+    )  # fmt: skip
+
+
+def _workers(found: Sequence[Mapping[str, Any]]) -> None:
+    column = st.column_config
+    _table(
+        "Workers", found, "Each worker of the last hour and what it last said",
+        {
             "worker": column.TextColumn("Worker"),
             "seen_at": column.DatetimeColumn("Last heard of", format="distance"),
             "behind_s": column.NumberColumn("Seconds behind", format="%.1f"),
@@ -99,31 +106,25 @@ def _workers(found: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _partitions(found: Sequence[Mapping[str, Any]]) -> None:
-    if not found:
-        return
-    st.subheader("Partitions", anchor=False)
     column = st.column_config
-    st.dataframe(
-        list(found), hide_index=True, key="partitions", alt="What waits in each partition",
-        height="content" if len(found) <= CONTENT_ROWS else "auto",
-        column_config={
+    _table(
+        "Partitions", found, "What waits in each partition",
+        {
             "partition": column.NumberColumn("Partition"),
             "worker": column.TextColumn("Worker"),
             "lag": column.NumberColumn("Messages waiting", format="localized"),
             "seen_at": column.DatetimeColumn("Seen", format="distance"),
         },
+        height="content" if len(found) <= CONTENT_ROWS else "auto",
     )  # fmt: skip
 
 
 def _shippers(found: Sequence[Mapping[str, Any]]) -> None:
-    if not found:
-        return
-    st.subheader("Shippers", anchor=False)
     column = st.column_config
-    st.dataframe(
-        [dict(row) | {"backlog_bytes": row["backlog_bytes"] / 1000} for row in found],
-        hide_index=True, key="shippers", alt="Each shipper of the last day and what waits on its host",
-        column_config={
+    _table(
+        "Shippers", [dict(row) | {"backlog_bytes": row["backlog_bytes"] / 1000} for row in found],
+        "Each shipper of the last day and what waits on its host",
+        {
             "host": column.TextColumn("Host"),
             "directory": column.TextColumn("Journals in"),
             "backlog_bytes": column.NumberColumn(
@@ -141,13 +142,10 @@ def _shippers(found: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _hosts(found: Sequence[Mapping[str, Any]]) -> None:
-    if not found:
-        return
-    st.subheader("Hosts", anchor=False)
     column = st.column_config
-    st.dataframe(
-        list(found), hide_index=True, key="hosts", alt="Each host whose points were stored in the last hour",
-        column_config={
+    _table(
+        "Hosts", found, "Each host whose points were stored in the last hour",
+        {
             "host": column.TextColumn("Host"),
             "runs": column.NumberColumn("Runs", format="localized"),
             "processes": column.NumberColumn("Processes", format="localized"),

@@ -14,10 +14,10 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from runtide.errors import ContractError
 from runtide.events import Header
-from runtide.shipper import status as status_file
 from runtide.shipper.contact import Answer, Contact
 from runtide.shipper.deliver import Link, LinkDown
 from runtide.shipper.discovery import Discovery
+from runtide.shipper.report import Reports
 from runtide.shipper.shipment import Shipment, remove_run_directory
 from runtide.shipper.status import ShipperStatus
 from runtide.shipper.tail import Limits, Message
@@ -35,7 +35,6 @@ TEND_S = 0.25
 STATE_WRITES_PER_S = 100
 DRAIN_S = 5.0
 READ_AGAIN_S = 5.0  # after an I/O error
-REPORT_S = 2.0  # between two messages that say how the shipper does
 ACKS_GATHER_S = 0.005  # acknowledgements come in bursts
 MESSAGE_BYTES_MIN = 4096
 
@@ -78,8 +77,8 @@ class Shipper:
         self._acks = 0
         self._in_flight_bytes = 0
         self._turn = 0
-        self._discover_s = self._pump_s = self._tend_s = self._report_s = 0.0
-        self._told_backlog = 0
+        self._discover_s = self._pump_s = self._tend_s = 0.0
+        self._reports = Reports(self.measure)
         self._busy_s = time.monotonic()
 
     def stop(self) -> None:
@@ -233,8 +232,9 @@ class Shipper:
                     return False
                 held = shipment, message
             more = more or (bool(messages) and shipment.has_more)
-        if held is not None and not await self._send(*held, now, self._report(held[1], now)):
-            return False
+        if held is not None:
+            report = self._reports.along(self._in_flight_bytes + len(held[1].value), now)
+            more = await self._send(*held, now, report) and more
         return more
 
     async def _send(self, shipment: Shipment, message: Message, now: float, report: bytes | None = None) -> bool:
@@ -251,15 +251,6 @@ class Shipper:
         shipment.sent(future, message, now)
         self._in_flight_bytes += len(message.value)
         return True
-
-    def _report(self, message: Message, now: float) -> bytes | None:
-        """What to say of itself with `message`, the last of a round: now and then, and until no backlog is left."""
-        if now < self._report_s and not self._told_backlog:
-            return None
-        self._report_s = now + REPORT_S
-        status = self.measure()
-        self._told_backlog = max(status.backlog_bytes - self._in_flight_bytes - len(message.value), 0)
-        return status_file.report(status, self._told_backlog)
 
     def _on_ack(self, future: asyncio.Future[object]) -> None:
         if not future.cancelled():

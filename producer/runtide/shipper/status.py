@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, fields
 
 import orjson
 
-from runtide.identity import host_name
 from runtide.shipper.locks import is_held
 
 
@@ -46,17 +45,6 @@ def write(path: str, status: ShipperStatus) -> None:
     with open(draft, "wb") as file:
         file.write(orjson.dumps(asdict(status), option=orjson.OPT_INDENT_2))
     os.replace(draft, path)
-
-
-_REPORTED = (
-    "directory", "pid", "journals", "writers", "lag_s", "resent_lines", "oversize_lines", "lost_files", "failures",
-)  # fmt: skip
-
-
-def report(status: ShipperStatus, backlog_bytes: int) -> bytes:
-    """For the header `shipper` of a message (docs/events.md): of its backlog, what is not handed to Kafka yet."""
-    facts = {name: getattr(status, name) for name in _REPORTED}
-    return orjson.dumps({"host": host_name(), **facts, "backlog_bytes": backlog_bytes})
 
 
 def read_file(path: str) -> ShipperStatus | None:
