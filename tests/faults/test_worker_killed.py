@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 from random import Random
 
+from runtide_workers.embedded.broker import Broker
 from runtide_workers.envelope import Message as KafkaMessage
 from tests.fixtures.messages import BROKEN, message, metric_line
+from tests.fixtures.shipping import free_port
 from tests.fixtures.storage import Engine
 from tests.fixtures.waiting import wait_until
 from tests.fixtures.workers import CHECK, PROJECT, TIERS, Feed, lines, running_services
@@ -170,12 +172,12 @@ def test_two_workers_share_the_partitions_and_one_takes_over(tmp_path: Path) -> 
 
 def test_a_broker_that_forgot_ends_the_worker(tmp_path: Path) -> None:
     """Positions in the old log mean nothing in the new one: never commit them there."""
-    with running_services(tmp_path) as services:
+    with Broker(free_port()) as broker, running_services(tmp_path, broker) as services:
         worker = services.worker()
         worker.wait_healthy()
-        services.broker.kill()
-        services.broker.start()
-        services.broker.wait_ready()
+        broker.kill()
+        broker.start()
+        broker.wait_ready()
         assert worker.wait_dead(40) == 1
         assert "another cluster now" in worker.log.read_text()
 
