@@ -1,0 +1,282 @@
+"""Kills and stops every part of the path under steady load, and counts what is lost, doubled, changed or told wrongly.
+
+    python -m benchmarks.faults --seed 6 --faults 200
+    python -m benchmarks.faults --faults 10 --rebalance-s 0 --outage-s 0     # a short one
+
+Fifty training processes, three brokers of Apache Kafka, two workers, ClickHouse. docs/faults.md says what is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.fault_ledger import Exactness, Telling
+from benchmarks.fault_plan import Fault, schedule
+from benchmarks.fault_stage import Stage, stage
+from benchmarks.report import Figure, machine, report, versions
+
+CHANGE_S = 10.0  # between two changes of the number of workers
+TELL_S = 120.0  # until all that must be told is
+
+
+@dataclass
+class Survived:
+    """What one fault did: seconds until all was stored again, counted from the kill or from the end of the stop."""
+
+    fault: Fault
+    recovery_s: float
+    found: Exactness
+
+
+@dataclass
+class Phase:
+    """What was found after one phase."""
+
+    name: str
+    points: Exactness
+    alerts: Telling
+    recovery_s: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Outcome:
+    """All of it. `bad`: how many things are not as they must be."""
+
+    survived: list[Survived] = field(default_factory=list)
+    phases: list[Phase] = field(default_factory=list)
+    worker_exits: int = 0
+    processes: int = 0
+    seconds: float = 0.0
+
+    @property
+    def bad(self) -> int:
+        along = sum(each.found.bad for each in self.survived)
+        return along + sum(phase.points.bad + phase.alerts.bad for phase in self.phases)
+
+
+Say = Callable[[str], None]
+
+
+def campaign(
+    home: Path,
+    say: Say,
+    *,
+    seed: int,
+    faults: int,
+    stop_s_max: float = 20.0,
+    rebalance_s: float = 180.0,
+    outage_s: float = 600.0,
+    slots: int = 50,
+    families: int = 10,
+) -> Outcome:
+    """Run it in `home`. Raises AssertionError if something does not recover at all."""
+    outcome, began = Outcome(), time.monotonic()
+    with stage(home, slots=slots, families=families, seed=seed) as made:
+        made.recovered(time.monotonic())
+        say(f"{slots} processes are up after {time.monotonic() - began:.0f} s; seed {seed}")
+        if faults:
+            for number, fault in enumerate(schedule(seed, faults, stop_s_max), 1):
+                outcome.survived.append(_survive(made, fault, f"{number}/{faults}", say))
+            outcome.phases.append(
+                _checked(made, "kills and stops", [each.recovery_s for each in outcome.survived], say)
+            )
+        if rebalance_s:
+            times = _rebalance(made, rebalance_s, random.Random(seed), say)
+            outcome.phases.append(_checked(made, "workers added and removed", times, say))
+        if outage_s:
+            outcome.phases.append(_checked(made, "all brokers down", [_outage(made, outage_s, say)], say))
+        outcome.phases.append(_ended(made, say))
+        outcome.worker_exits, outcome.processes = made.worker_exits, len(made.producers.all)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _survive(made: Stage, fault: Fault, which: str, say: Say) -> Survived:
+    over = made.harm(fault)
+    recovery_s, (_, calls) = made.recovered(over)
+    made.whole()
+    found = made.exact(lambda: made.ledger.news(calls))
+    say(f"{which} {fault}: recovered in {recovery_s:.1f} s; {found}")
+    return Survived(fault, recovery_s, found)
+
+
+def _rebalance(made: Stage, seconds: float, chance: random.Random, say: Say) -> list[float]:
+    """Seconds until the lag was small again after each change."""
+    times: list[float] = []
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        changed = time.monotonic()
+        if len(made.workers) < 4 and (len(made.workers) == 1 or chance.random() < 0.5):
+            made.add_worker()
+        else:
+            made.remove_worker(chance.random())
+        recovery_s, _ = made.recovered(changed)
+        times.append(recovery_s)
+        say(f"rebalance {len(times)}: {len(made.workers)} workers, recovered in {recovery_s:.1f} s")
+        made.pause(max(0.0, changed + CHANGE_S - time.monotonic()))
+    made.whole()
+    return times
+
+
+def _outage(made: Stage, seconds: float, say: Say) -> float:
+    for node in made.kafka.nodes:
+        node.kill()
+    began = time.monotonic()
+    while (left := began + seconds - time.monotonic()) > 0:
+        say(f"all brokers are down, {left:.0f} s to go")
+        made.pause(min(left, 30.0))
+    for node in made.kafka.nodes:
+        node.start()
+    recovery_s, _ = made.recovered(time.monotonic(), 600.0)
+    made.whole()
+    say(f"all brokers were down for {seconds:.0f} s: recovered in {recovery_s:.1f} s")
+    return recovery_s
+
+
+def _checked(made: Stage, name: str, times: list[float], say: Say) -> Phase:
+    """Look at every point and alert so far."""
+    calls = {each.number: (each, each.accepted()) for each in made.producers.all}
+    made.recovered(time.monotonic())
+    points = made.exact(lambda: made.ledger.everything(calls))
+    phase = Phase(name, points, _told(made, set(calls)), times)
+    say(f"after {name}: {points}; {phase.alerts}")
+    return phase
+
+
+def _ended(made: Stage, say: Say) -> Phase:
+    """Let all trainers end, and look again: exactly that must be there."""
+    made.producers.finish()
+    deadline = time.monotonic() + 180
+    while made.producers.alive and time.monotonic() < deadline:
+        made.pause(0.5)
+    assert not made.producers.alive, f"{len(made.producers.alive)} trainers did not end"
+    calls = {each.number: (each, each.accepted()) for each in made.producers.all}
+    points = made.exact(lambda: made.ledger.everything(calls, ended=True))
+    phase = Phase("the end", points, _told(made, set(calls)))
+    published = made.ledger.published()
+    say(f"at the end: {points}; {phase.alerts}; {len(published)} pages in the topic, in {published.total()} messages")
+    return phase
+
+
+def _told(made: Stage, numbers: set[int]) -> Telling:
+    """What was told of those of `numbers` that have ended; waits for what is late."""
+    alive = {each.number for each in made.producers.alive}
+    deadline = time.monotonic() + TELL_S
+    while True:
+        ended = [each for each in made.producers.all if each.number in numbers - alive]
+        found = made.ledger.telling(made.producers.all, ended, made.webhook.bodies)
+        if not (found.missed or found.untold) or time.monotonic() > deadline:
+            return found
+        made.pause(1.0)
+
+
+def table(outcome: Outcome) -> str:
+    """Per part and kind of fault, in Markdown."""
+    rows = ["| part | fault | times | p50 s | p95 s | max s | lost | twice | wrong |", "|" + "---|" * 9]
+    kinds = sorted({(each.fault.part, each.fault.kind) for each in outcome.survived})
+    for part, kind in [*kinds, ("all", "")]:
+        some = [
+            each for each in outcome.survived if part == "all" or (each.fault.part, each.fault.kind) == (part, kind)
+        ]
+        if not some:
+            continue
+        found = Exactness()
+        for each in some:
+            found.add(each.found)
+        times = _quantiles([each.recovery_s for each in some])
+        rows.append(f"| {part} | {kind} | {len(some)} | {times} | {found.lost} | {found.twice} | {found.wrong} |")
+    rows += [
+        "",
+        "| after | p50 s | p95 s | max s | points | lost | twice | wrong | incidents | missed | doubled | false |",
+    ]
+    rows.append("|" + "---|" * 12)
+    for phase in outcome.phases:
+        points, alerts = phase.points, phase.alerts
+        times = _quantiles(phase.recovery_s) if phase.recovery_s else " | | "
+        rows.append(
+            f"| {phase.name} | {times} | {points.expected:,} | {points.lost} | {points.twice} | {points.wrong} "
+            f"| {alerts.raised} of {alerts.due} | {len(alerts.missed)} | {len(alerts.doubled)} | {len(alerts.false)} |"
+        )
+    return "\n".join(rows)
+
+
+def _quantiles(times: list[float]) -> str:
+    ordered = sorted(times)
+    p95 = ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
+    return f"{statistics.median(ordered):.1f} | {p95:.1f} | {ordered[-1]:.1f}"
+
+
+def figures(outcome: Outcome) -> list[Figure]:
+    found: list[Figure] = [Figure("faults survived", len(outcome.survived), "faults")]
+    for part, kind in sorted({(each.fault.part, each.fault.kind) for each in outcome.survived}):
+        times = [each.recovery_s for each in outcome.survived if (each.fault.part, each.fault.kind) == (part, kind)]
+        found.append(Figure.of(f"recovery, {part} {kind}", times, "s"))
+    found += [
+        Figure.of(f"recovery, {phase.name}", phase.recovery_s, "s") for phase in outcome.phases if phase.recovery_s
+    ]
+    last, exits = outcome.phases[-1], float(outcome.worker_exits)
+    points, alerts = last.points, last.alerts
+    return [
+        *found,
+        Figure("points", points.expected, "points"),
+        Figure("points lost, doubled or changed", points.bad, "points", 0.0),
+        Figure("incidents", alerts.due, "incidents"),
+        Figure("incidents missed, doubled or false, alerts not told", alerts.bad, "incidents", 0.0),
+        Figure("messages repeated to the webhook", alerts.repeated, "messages"),
+        Figure("workers that ended by themselves", exits, "workers"),
+        Figure("trainers in all", outcome.processes, "processes"),
+        Figure("duration", outcome.seconds, "s"),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument("--seed", type=int, default=6, help="of the schedule")
+    parser.add_argument("--faults", type=int, default=200, help="kills and stops")
+    parser.add_argument("--stop-s", type=float, default=20.0, help="the longest SIGSTOP")
+    parser.add_argument(
+        "--rebalance-s", type=float, default=180.0, help="add or remove a worker every 10 s for so long"
+    )
+    parser.add_argument("--outage-s", type=float, default=600.0, help="all brokers down for so long")
+    parser.add_argument("--producers", type=int, default=50)
+    parser.add_argument("--families", type=int, default=10, help="of the producers, those whose runs may get worse")
+    parser.add_argument("--keep", type=Path, help="work in this folder and leave it, logs and all")
+    args = parser.parse_args()
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers that are away are the point
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    began = time.monotonic()
+
+    def say(words: str) -> None:
+        print(f"{time.monotonic() - began:7.1f} s  {words}", flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="runtide-faults-", ignore_cleanup_errors=True) as scratch:
+        home = args.keep or Path(scratch)
+        home.mkdir(parents=True, exist_ok=True)
+        try:
+            outcome = campaign(
+                home, say, seed=args.seed, faults=args.faults, stop_s_max=args.stop_s, rebalance_s=args.rebalance_s,
+                outage_s=args.outage_s, slots=args.producers, families=args.families,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            print("interrupted; all processes are ended", file=sys.stderr)
+            return 130
+    print(f"\n{table(outcome)}\n\n{json.dumps(machine())} {json.dumps(versions())}")
+    report("faults", figures(outcome), as_json=args.json)
+    return 1 if outcome.bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
