@@ -84,8 +84,8 @@ class Telling:
     false: list[str] = field(default_factory=list)  # runs that were paged and must not be
     undecided: int = 0  # killed in the middle of the regression: paged or not, both is right
     untold: list[str] = field(default_factory=list)  # alerts that the webhook was not sent
-    posts: int = 0  # messages to the webhook
-    repeated: int = 0  # messages under an id that it had been sent before
+    posts: int = 0  # times that the webhook was told of an alert
+    repeated: int = 0  # of these: of one that it had been told of before
 
     @property
     def bad(self) -> int:
@@ -98,8 +98,14 @@ class Telling:
         )
         return (
             f"{self.raised} of {self.due} incidents raised, {told}, {self.undecided} undecided; "
-            f"{self.posts} webhook messages, {self.repeated} repeated"
+            f"the webhook was told {self.posts} times, {self.repeated} of them again"
         )
+
+
+def posts(bodies: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+    """How often the webhook was told of an alert, and how often of one that it had been told of before."""
+    ids = [alert for body in bodies for alert in re.findall(r"alert ([0-9a-f]{32})", str(body.get("message", "")))]
+    return len(ids), len(ids) - len(set(ids))
 
 
 @dataclass
@@ -189,10 +195,7 @@ class Ledger:
                 told.false.append(f"{each.run_id} {row and row['kinds']}")
             told.untold += [alert for alert in (row["told"] if row else []) if alert not in sent]
         told.false += [f"{project}/{run} {row['kinds']}" for (project, run), row in pages.items()]
-        posted = Counter(
-            alert for body in bodies for alert in re.findall(r"alert ([0-9a-f]{32})", str(body.get("message", "")))
-        )
-        told.posts, told.repeated = posted.total(), posted.total() - len(posted)
+        told.posts, told.repeated = posts(bodies)
         return told
 
     def published(self) -> Counter[str]:

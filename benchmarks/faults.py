@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.fault_ledger import Exactness, Telling
+from benchmarks.fault_ledger import Exactness, Telling, posts
 from benchmarks.fault_plan import Fault, schedule
 from benchmarks.fault_stage import Stage, stage
 from benchmarks.report import Figure, machine, report, versions
@@ -37,6 +37,7 @@ class Survived:
     fault: Fault
     recovery_s: float
     found: Exactness
+    repeated: int  # alerts that the webhook was told of again meanwhile
 
 
 @dataclass
@@ -79,9 +80,10 @@ def campaign(
     outage_s: float = 600.0,
     slots: int = 50,
     families: int = 10,
+    outcome: Outcome | None = None,
 ) -> Outcome:
-    """Run it in `home`. Raises AssertionError if something does not recover at all."""
-    outcome, began = Outcome(), time.monotonic()
+    """Run it in `home`. Raises AssertionError if something does not recover at all; `outcome` has what was till then."""
+    outcome, began = outcome or Outcome(), time.monotonic()
     with stage(home, slots=slots, families=families, seed=seed) as made:
         made.recovered(time.monotonic())
         say(f"{slots} processes are up after {time.monotonic() - began:.0f} s; seed {seed}")
@@ -103,12 +105,15 @@ def campaign(
 
 
 def _survive(made: Stage, fault: Fault, which: str, say: Say) -> Survived:
+    _, before = posts(made.webhook.bodies)
     over = made.harm(fault)
     recovery_s, (_, calls) = made.recovered(over)
     made.whole()
     found = made.exact(lambda: made.ledger.news(calls))
-    say(f"{which} {fault}: recovered in {recovery_s:.1f} s; {found}")
-    return Survived(fault, recovery_s, found)
+    repeated = posts(made.webhook.bodies)[1] - before
+    again = f"; {repeated} alerts told again" if repeated else ""
+    say(f"{which} {fault}: recovered in {recovery_s:.1f} s; {found}{again}")
+    return Survived(fault, recovery_s, found, repeated)
 
 
 def _rebalance(made: Stage, seconds: float, chance: random.Random, say: Say) -> list[float]:
@@ -182,39 +187,36 @@ def _told(made: Stage, numbers: set[int]) -> Telling:
 
 
 def table(outcome: Outcome) -> str:
-    """Per part and kind of fault, in Markdown."""
-    rows = ["| part | fault | times | p50 s | p95 s | max s | lost | twice | wrong |", "|" + "---|" * 9]
-    kinds = sorted({(each.fault.part, each.fault.kind) for each in outcome.survived})
+    """Per part and kind of fault, and per phase, in Markdown."""
+    rows = [["part", "fault", "times", "p50 s", "p95 s", "max s", "lost", "twice", "wrong", "told again"], ["---"] * 10]
+    kinds: list[tuple[str, str]] = sorted({(each.fault.part, each.fault.kind) for each in outcome.survived})
     for part, kind in [*kinds, ("all", "")]:
-        some = [
-            each for each in outcome.survived if part == "all" or (each.fault.part, each.fault.kind) == (part, kind)
-        ]
-        if not some:
-            continue
+        some = [each for each in outcome.survived if not kind or (each.fault.part, each.fault.kind) == (part, kind)]
         found = Exactness()
         for each in some:
             found.add(each.found)
+        counts = [found.lost, found.twice, found.wrong, sum(each.repeated for each in some)]
         times = _quantiles([each.recovery_s for each in some])
-        rows.append(f"| {part} | {kind} | {len(some)} | {times} | {found.lost} | {found.twice} | {found.wrong} |")
-    rows += [
-        "",
-        "| after | p50 s | p95 s | max s | points | lost | twice | wrong | incidents | missed | doubled | false |",
-    ]
-    rows.append("|" + "---|" * 12)
+        rows.append([part, kind, str(len(some)), *times, *map(str, counts)])
+    rows += [[], ["after", "p50 s", "p95 s", "max s", "points", "lost", "twice", "wrong", "incidents", "missed"]]
+    rows[-1] += ["doubled", "false", "not told", "told again"]
+    rows.append(["---"] * 14)
     for phase in outcome.phases:
         points, alerts = phase.points, phase.alerts
-        times = _quantiles(phase.recovery_s) if phase.recovery_s else " | | "
-        rows.append(
-            f"| {phase.name} | {times} | {points.expected:,} | {points.lost} | {points.twice} | {points.wrong} "
-            f"| {alerts.raised} of {alerts.due} | {len(alerts.missed)} | {len(alerts.doubled)} | {len(alerts.false)} |"
-        )
-    return "\n".join(rows)
+        counts = [points.lost, points.twice, points.wrong]
+        raised = [len(alerts.missed), len(alerts.doubled), len(alerts.false), len(alerts.untold), alerts.repeated]
+        row = [phase.name, *_quantiles(phase.recovery_s), f"{points.expected:,}", *map(str, counts)]
+        rows.append([*row, f"{alerts.raised} of {alerts.due}", *map(str, raised)])
+    return "\n".join(f"| {' | '.join(row)} |" if row else "" for row in rows)
 
 
-def _quantiles(times: list[float]) -> str:
+def _quantiles(times: list[float]) -> list[str]:
+    """p50, p95 and maximum."""
+    if not times:
+        return [""] * 3
     ordered = sorted(times)
-    p95 = ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
-    return f"{statistics.median(ordered):.1f} | {p95:.1f} | {ordered[-1]:.1f}"
+    p95 = ordered[round(0.95 * (len(ordered) - 1))]
+    return [f"{each:.1f}" for each in (statistics.median(ordered), p95, ordered[-1])]
 
 
 def figures(outcome: Outcome) -> list[Figure]:
@@ -233,7 +235,7 @@ def figures(outcome: Outcome) -> list[Figure]:
         Figure("points lost, doubled or changed", points.bad, "points", 0.0),
         Figure("incidents", alerts.due, "incidents"),
         Figure("incidents missed, doubled or false, alerts not told", alerts.bad, "incidents", 0.0),
-        Figure("messages repeated to the webhook", alerts.repeated, "messages"),
+        Figure("alerts that the webhook was told of again", alerts.repeated, "messages"),
         Figure("workers that ended by themselves", exits, "workers"),
         Figure("trainers in all", outcome.processes, "processes"),
         Figure("duration", outcome.seconds, "s"),
@@ -265,14 +267,18 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="runtide-faults-", ignore_cleanup_errors=True) as scratch:
         home = args.keep or Path(scratch)
         home.mkdir(parents=True, exist_ok=True)
+        outcome = Outcome()
         try:
-            outcome = campaign(
+            campaign(
                 home, say, seed=args.seed, faults=args.faults, stop_s_max=args.stop_s, rebalance_s=args.rebalance_s,
-                outage_s=args.outage_s, slots=args.producers, families=args.families,
+                outage_s=args.outage_s, slots=args.producers, families=args.families, outcome=outcome,
             )  # fmt: skip
         except KeyboardInterrupt:
             print("interrupted; all processes are ended", file=sys.stderr)
             return 130
+        except AssertionError:
+            print(f"\n{table(outcome)}\n", flush=True)
+            raise
     print(f"\n{table(outcome)}\n\n{json.dumps(machine())} {json.dumps(versions())}")
     report("faults", figures(outcome), as_json=args.json)
     return 1 if outcome.bad else 0
