@@ -82,7 +82,7 @@ def campaign(
     families: int = 10,
     outcome: Outcome | None = None,
 ) -> Outcome:
-    """Run it in `home`. Raises AssertionError if something does not recover at all; `outcome` has what was till then."""
+    """Run it in `home`. Raises AssertionError if something does not recover; `outcome` has what was till then."""
     outcome, began = outcome or Outcome(), time.monotonic()
     with stage(home, slots=slots, families=families, seed=seed) as made:
         made.recovered(time.monotonic())
