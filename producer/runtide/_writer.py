@@ -19,7 +19,7 @@ from runtide.events import Header, encode_event
 from runtide.exits import Ending, process_end
 from runtide.journal import Journal
 from runtide.plain import clip
-from runtide.refusals import Refusals, warn
+from runtide.refusals import LINES_LOST, Refusals, warn
 from runtide.run_directory import usage_bytes
 from runtide.settings import Settings
 
@@ -109,6 +109,10 @@ class Writer:
             state = "finished" if ending.exit_code == 0 and ending.error is None else "failed"
             self.emit("finish", {"state": state, "exit_code": ending.exit_code, "error": ending.error})
             self.journal.close()
+            untold = self.refusals.take()
+        if untold:  # the journal would not take the report either
+            counts = ", ".join(f"{count} x {reason}" for reason, count in untold.items())
+            warn(f"run {self.settings.run_id} ends and can't be told what it misses: {counts}")
         if self.settings.mode == "online" and not self._in_child:
             from runtide import delivery
 
@@ -214,13 +218,16 @@ class Writer:
                 self.journal.note_usage(used)
 
     def _report_drops(self) -> None:
-        counts = self.refusals.take()
-        unreported = {
-            reason: count
-            for reason, count in counts.items()
-            if not self.emit("drops", {"count": count, "reason": reason})
-        }
-        self.refusals.give_back(unreported)
+        with self.lock:
+            counts = self.refusals.take()
+            unreported = {
+                reason: count
+                for reason, count in counts.items()
+                if not self.emit("drops", {"count": count, "reason": reason})
+            }
+            if unreported:  # under the lock no other line can have been lost meanwhile: a lost report is no lost line
+                self.refusals.take(LINES_LOST)
+                self.refusals.give_back(unreported)
 
     def _capture(self, command: Sequence[str] | None, generators: Mapping[str, Any]) -> None:
         from runtide import capture

@@ -11,6 +11,7 @@ from contextlib import suppress
 WARN_INTERVAL_S = 60.0  # per reason: a hostile value in a training loop must not flood the log
 REASONS_MAX = 64  # different reasons remembered; the rest is counted together
 OTHER_REASON = "other reasons"
+LINES_LOST = "lines lost: "  # how the reasons begin for which whole lines are lost
 
 
 class Refusals:
@@ -39,10 +40,11 @@ class Refusals:
             times = f"{counted} x " if counted > 1 else ""
             warn(f"run {self.run_name}: {times}{reason}" + (f" ({detail})" if detail else ""))
 
-    def take(self) -> dict[str, int]:
-        """The counts since the last call, for a `drops` event."""
+    def take(self, prefix: str = "") -> dict[str, int]:
+        """The counts since the last call, for a `drops` event; of the reasons that begin with `prefix`."""
         taken, self._unreported = self._unreported, {}
-        return taken
+        self.give_back({reason: count for reason, count in taken.items() if not reason.startswith(prefix)})
+        return {reason: count for reason, count in taken.items() if reason.startswith(prefix)}
 
     def give_back(self, counts: dict[str, int]) -> None:
         """Return what `take` gave because it could not be reported."""

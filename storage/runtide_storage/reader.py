@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -45,11 +46,21 @@ class Reader:
         self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
     ) -> pa.Table:
         """The whole answer as one table."""
-        with read_errors(address(self._client)):
+        with self._errors():
             table: pa.Table = self._client.query_arrow(
                 sql, dict(parameters or {}), settings=_SETTINGS | dict(settings or {})
             )
         return table
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Those of the server; and a server whose disk is full, say, begins an answer well and does not end it."""
+        where = address(self._client)
+        with read_errors(where):
+            try:
+                yield
+            except pa.ArrowInvalid as error:
+                raise Unreachable(f"ClickHouse at {where} broke off its answer: {error}") from error
 
     def arrow_if_small(self, sql: str, rows_read_max: int) -> pa.Table | None:
         """The answer; None if it takes reading more rows than that, which the server often knows before it reads."""
@@ -62,13 +73,12 @@ class Reader:
 
     def stream(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.Table]:
         """The answer block by block, for what may not fit into memory."""
-        with read_errors(address(self._client)):
-            try:
-                with self._client.query_arrow_stream(sql, dict(parameters or {}), settings=_SETTINGS) as blocks:
-                    for block in blocks:
-                        yield pa.Table.from_batches([block])
-            except pa.ArrowInvalid as error:
-                raise Unreachable(f"ClickHouse at {address(self._client)} broke off its answer: {error}") from error
+        with (
+            self._errors(),
+            self._client.query_arrow_stream(sql, dict(parameters or {}), settings=_SETTINGS) as blocks,
+        ):
+            for block in blocks:
+                yield pa.Table.from_batches([block])
 
     def rows(
         self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None

@@ -57,7 +57,7 @@ def test_three_hosts_and_what_networks_do(tmp_path: Path) -> None:
     with trainers, to_kafka, to_clickhouse, services_at(tmp_path, trainers.here_address) as services:
         at_worker = services.clickhouse.url("writer").replace("127.0.0.1", to_clickhouse.here_address)
         services.worker(clickhouse=at_worker, prefix=to_kafka.inside)
-        fleet = Fleet(services.broker.bootstrap, tmp_path / "journal", prefix=trainers.inside, alert_every=100)
+        fleet = Fleet(services.broker.bootstrap, tmp_path, prefix=trainers.inside, alert_every=100)
         with running(fleet, TRAINERS):
             recovered(services, fleet, "start")
             for fault, wire, weather in (
