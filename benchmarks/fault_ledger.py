@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,15 +110,15 @@ def posts(bodies: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
 
 @dataclass
 class Ledger:
-    """Asks ClickHouse, which must be there."""
+    """Asks ClickHouse, which must be there: `query(sql, **parameters)` gives rows."""
 
-    services: Services
+    query: Callable[..., list[dict[str, Any]]]
     checked: dict[int, int] = field(default_factory=dict)  # number -> the calls that were looked at along the way
 
     def arrived(self, producers: Iterable[Producer]) -> dict[int, int]:
         """number -> the calls up to the last stored one."""
         runs = {each.run: each.number for each in producers}
-        rows = self.services.query(ARRIVED, runs=list(runs), keys=[STEADY_KEYS[0], LOSS_KEY])
+        rows = self.query(ARRIVED, runs=list(runs), keys=[STEADY_KEYS[0], LOSS_KEY])
         return {runs[row["run"]]: row["calls"] for row in rows}
 
     def news(self, calls: Mapping[int, tuple[Producer, int]]) -> Exactness:
@@ -146,7 +146,7 @@ class Ledger:
             "runs": [each.run for each, _, _ in windows], "numbers": [each.number for each, _, _ in windows],
             "lows": [low for _, low, _ in windows], "highs": [high for _, _, high in windows], "keys": STEADY_KEYS,
         }  # fmt: skip
-        rows = {row["number"]: row for row in self.services.query(WINDOWS, **asked)}
+        rows = {row["number"]: row for row in self.query(WINDOWS, **asked)}
         found = Exactness()
         for each, low, high in windows:
             row = rows.get(each.number, {"points": 0, "places": 0, "wrong": 0})
@@ -161,7 +161,7 @@ class Ledger:
 
     def _curves(self, families: list[tuple[Producer, int]]) -> Exactness:
         asked = {"runs": [each.run for each, _ in families], "keys": [LOSS_KEY]}
-        stored = {row["run"]: row["points"] for row in self.services.query(CURVES, **asked)} if families else {}
+        stored = {row["run"]: row["points"] for row in self.query(CURVES, **asked)} if families else {}
         found = Exactness()
         for each, calls in families:
             points = [(step, value) for step, value in stored.get(each.run, []) if step < calls]
@@ -176,8 +176,8 @@ class Ledger:
     ) -> Telling:
         """All alerts so far: what may be raised of `producers`, and must have been of those that have `ended`."""
         settled = {each.number for each in ended}
-        pages = {(row["project"], row["run_id"]): row for row in self.services.query(PAGES)}
-        sent = {row["alert"] for row in self.services.query(DELIVERIES) if row["state"] == "sent"}
+        pages = {(row["project"], row["run_id"]): row for row in self.query(PAGES)}
+        sent = {row["alert"] for row in self.query(DELIVERIES) if row["state"] == "sent"}
         told = Telling()
         for each in producers:
             least, most = each.pages()
@@ -198,7 +198,8 @@ class Ledger:
         told.posts, told.repeated = posts(bodies)
         return told
 
-    def published(self) -> Counter[str]:
-        """How often each page is in topic runtide.alerts."""
-        values = [json.loads(record.value) for record in self.services.read_topic(ALERTS_TOPIC, ALL, 5.0)]
-        return Counter(value["id"] for value in values if value.get("severity") == "page")
+
+def published(services: Services) -> Counter[str]:
+    """How often each page is in topic runtide.alerts."""
+    values = [json.loads(record.value) for record in services.read_topic(ALERTS_TOPIC, ALL, 5.0)]
+    return Counter(value["id"] for value in values if value.get("severity") == "page")

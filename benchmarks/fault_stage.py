@@ -16,11 +16,12 @@ from pathlib import Path
 import psutil
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from clickhouse_connect.driver.exceptions import Error as ClickHouseTrouble
+from clickhouse_connect.driver.exceptions import Error as DriverError
 
 from benchmarks.fault_ledger import Exactness, Ledger
 from benchmarks.fault_plan import Fault
 from benchmarks.fault_producers import FAMILY_PROJECT, TAG, Producer, Producers
+from runtide_storage.errors import StorageError
 from tests.fixtures.apache_kafka import ApacheKafka
 from tests.fixtures.stack import is_shipper_of
 from tests.fixtures.waiting import wait_until
@@ -50,7 +51,7 @@ class Stage:
     snapshots: deque[Snapshot] = field(default_factory=lambda: deque(maxlen=SNAPSHOTS))
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.services)
+        self.ledger = Ledger(self.services.query)
         self._numbers = itertools.count()
 
     # What runs.
@@ -140,7 +141,7 @@ class Stage:
             return float("inf"), None
         try:
             arrived = self.ledger.arrived({each for _, calls in self.snapshots for each, _ in calls.values()})
-        except (ClickHouseTrouble, OSError):
+        except (DriverError, StorageError, OSError):
             return float("inf"), None
         for at, calls in reversed(self.snapshots):
             if all(arrived.get(number, 0) >= accepted for number, (_, accepted) in calls.items()):

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.fault_ledger import Exactness, Telling, posts
+from benchmarks.fault_ledger import Exactness, Telling, posts, published
 from benchmarks.fault_plan import Fault, schedule
 from benchmarks.fault_stage import Stage, stage
 from benchmarks.report import Figure, machine, report, versions
@@ -169,8 +169,8 @@ def _ended(made: Stage, say: Say) -> Phase:
     calls = {each.number: (each, each.accepted()) for each in made.producers.all}
     points = made.exact(lambda: made.ledger.everything(calls, ended=True))
     phase = Phase("the end", points, _told(made, set(calls)))
-    published = made.ledger.published()
-    say(f"at the end: {points}; {phase.alerts}; {len(published)} pages in the topic, in {published.total()} messages")
+    pages = published(made.services)
+    say(f"at the end: {points}; {phase.alerts}; {len(pages)} pages in the topic, in {pages.total()} messages")
     return phase
 
 
