@@ -10,15 +10,18 @@ import time
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from runtide_workers.embedded.broker import Broker
 from runtide_workers.envelope import Message as KafkaMessage
 from tests.fixtures.messages import BROKEN, message, metric_line
 from tests.fixtures.shipping import free_port
 from tests.fixtures.storage import Engine
 from tests.fixtures.waiting import wait_until
-from tests.fixtures.workers import CHECK, PROJECT, TIERS, Feed, lines, running_services
+from tests.fixtures.workers import CHECK, PROJECT, TIERS, Feed, lines, running_services, services_on
 
 ROOT = Path(__file__).parents[2]
+ON_BOTH = pytest.mark.parametrize("kind", ["embedded", "kafka"])
 
 POINTS_OF_DEATH = [
     "writers:before:1",
@@ -92,9 +95,13 @@ def test_killed_around_every_call(tmp_path: Path, database: Engine) -> None:
     assert published == set(places), "each dead letter reached the topic"
 
 
-def test_killed_in_and_after_an_insert(tmp_path: Path) -> None:
+@ON_BOTH
+def test_killed_in_and_after_an_insert(tmp_path: Path, kind: str) -> None:
     """The same with Kafka in the loop, while points keep coming."""
-    with running_services(tmp_path) as services, Feed(services.broker.bootstrap, rate=60) as feed:
+    with (
+        services_on(kind, tmp_path) as services,
+        Feed(services.broker.bootstrap, rate=60) as feed,
+    ):
         for die in ("points:during:3", "points:after:2", "ingest_progress:after:3"):
             assert services.worker(die=die).wait_dead() == -signal.SIGKILL
         last = services.worker()
@@ -102,9 +109,13 @@ def test_killed_in_and_after_an_insert(tmp_path: Path) -> None:
         assert last.stop() == 0
 
 
-def test_killed_at_random(tmp_path: Path) -> None:
+@ON_BOTH
+def test_killed_at_random(tmp_path: Path, kind: str) -> None:
     chance = Random(7)
-    with running_services(tmp_path) as services, Feed(services.broker.bootstrap, rate=150) as feed:
+    with (
+        services_on(kind, tmp_path) as services,
+        Feed(services.broker.bootstrap, rate=150) as feed,
+    ):
         for _ in range(3):
             worker = services.worker()
             worker.wait_healthy()
@@ -115,9 +126,10 @@ def test_killed_at_random(tmp_path: Path) -> None:
         services.exactly(feed.stop(), timeout_s=60)
 
 
-def test_clickhouse_away_for_ten_seconds(tmp_path: Path) -> None:
+@ON_BOTH
+def test_clickhouse_away_for_ten_seconds(tmp_path: Path, kind: str) -> None:
     """The worker holds its batch, says so, and goes on by itself."""
-    with running_services(tmp_path) as services, Feed(services.broker.bootstrap) as feed:
+    with services_on(kind, tmp_path) as services, Feed(services.broker.bootstrap) as feed:
         worker = services.worker()
         worker.wait_healthy()
         services.wait_for_points(1_000)
@@ -133,10 +145,14 @@ def test_clickhouse_away_for_ten_seconds(tmp_path: Path) -> None:
         assert worker.process.poll() is None
 
 
-def test_a_zombie_comes_back(tmp_path: Path) -> None:
+@ON_BOTH
+def test_a_zombie_comes_back(tmp_path: Path, kind: str) -> None:
     """A frozen worker loses its partitions to another one and then goes on with the batch it had in hand."""
     chance = Random(1)
-    with running_services(tmp_path) as services, Feed(services.broker.bootstrap, rate=200) as feed:
+    with (
+        services_on(kind, tmp_path) as services,
+        Feed(services.broker.bootstrap, rate=200) as feed,
+    ):
         zombie = services.worker(number=0)
         zombie.wait_healthy()
         services.wait_for_points(1_000)
@@ -154,8 +170,9 @@ def test_a_zombie_comes_back(tmp_path: Path) -> None:
         assert zombie.process.poll() is None and other.process.poll() is None
 
 
-def test_two_workers_share_the_partitions_and_one_takes_over(tmp_path: Path) -> None:
-    with running_services(tmp_path) as services, Feed(services.broker.bootstrap) as feed:
+@ON_BOTH
+def test_two_workers_share_the_partitions_and_one_takes_over(tmp_path: Path, kind: str) -> None:
+    with services_on(kind, tmp_path) as services, Feed(services.broker.bootstrap) as feed:
         first = services.worker(number=0)
         first.wait_healthy()
         second = services.worker(number=1)

@@ -11,7 +11,7 @@ from runtide.events import ALERTS_TOPIC
 from tests.fixtures.families import Training, family, interleaved
 from tests.fixtures.waiting import wait_until
 from tests.fixtures.webhook import Webhook, webhook
-from tests.fixtures.workers import Services, running_services, send
+from tests.fixtures.workers import Services, send, services_on
 
 JUDGED = "SELECT count() FROM verdicts FINAL WHERE metric = ''"
 PAGES = """
@@ -20,9 +20,9 @@ WHERE severity = 'page' AND state = 'open' ORDER BY run_id, metric
 """
 
 
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    with running_services(tmp_path_factory.mktemp("alerting")) as running:
+@pytest.fixture(scope="module", params=["embedded", "kafka"])
+def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with services_on(request.param, tmp_path_factory.mktemp("alerting")) as running:
         yield running
 
 

@@ -13,12 +13,12 @@ from runtide.events import ALERTS_TOPIC, DEAD_LETTER_TOPIC
 from runtide_storage.ids import run_key
 from tests.fixtures.messages import BROKEN, huge, message, metric_line
 from tests.fixtures.waiting import wait_until
-from tests.fixtures.workers import PROJECT, Services, WorkerProcess, lines, running_services, send
+from tests.fixtures.workers import PROJECT, Services, WorkerProcess, lines, running_services, send, services_on
 
 
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    with running_services(tmp_path_factory.mktemp("worker")) as running:
+@pytest.fixture(scope="module", params=["embedded", "kafka"])
+def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with services_on(request.param, tmp_path_factory.mktemp("worker")) as running:
         yield running
 
 

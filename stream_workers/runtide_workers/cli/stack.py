@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtide.cli import UNREACHABLE, CommandError
 from runtide.shipper.locks import is_held
@@ -16,6 +16,9 @@ from runtide_workers.embedded import stackfile
 from runtide_workers.embedded.home import Home
 from runtide_workers.embedded.ports import DEFAULT_BASE, Ports, PortTakenError
 
+if TYPE_CHECKING:
+    from runtide_workers.embedded.supervisor import BrokerKind
+
 OTHER_TIMEOUT_S = 120.0  # for a stack that is just starting or stopping
 DOWN_TIMEOUT_S = 60.0
 POLL_S = 0.1
@@ -23,7 +26,13 @@ _PRIVATE = ("clickhouse", "clickhouse_reader", "clickhouse_analyst", "services")
 
 
 def up(
-    port_base: int | None, workers: int, dashboard: bool, detach: bool, broker_memory_gib: float, as_json: bool
+    port_base: int | None,
+    workers: int,
+    dashboard: bool,
+    detach: bool,
+    broker: BrokerKind,
+    broker_memory_gib: float,
+    as_json: bool,
 ) -> int:
     """Run the stack until Ctrl-C, or leave it running; 0 too when it runs already. 3: it can't run."""
     home = Home.find()
@@ -36,7 +45,7 @@ def up(
         ports = Ports(DEFAULT_BASE if port_base is None else port_base)
     except ValueError as error:
         raise CommandError(str(error)) from None
-    plan = Plan(home, ports, workers, dashboard, int(broker_memory_gib * (1 << 30)))
+    plan = Plan(home, ports, workers, dashboard, broker, int(broker_memory_gib * (1 << 30)))
     _say(f"starting Runtide in {home.path}", as_json)
     try:
         (_up_detached if detach else _up_here)(plan, as_json)

@@ -34,7 +34,7 @@ def start(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     argv = [
         sys.executable, "-m", "runtide_workers.embedded.detached", "--home", str(plan.home.path),
         "--port-base", str(plan.ports.base), "--workers", str(plan.workers),
-        "--broker-bytes-max", str(plan.broker_bytes_max), "--report-fd", str(write_end),
+        "--broker", plan.broker, "--broker-bytes-max", str(plan.broker_bytes_max), "--report-fd", str(write_end),
     ]  # fmt: skip
     argv += [] if plan.dashboard else ["--no-dashboard"]
     with open(log, "ab") as output:
@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", required=True)
     parser.add_argument("--port-base", type=int, required=True)
     parser.add_argument("--workers", type=int, required=True)
+    parser.add_argument("--broker", required=True)
     parser.add_argument("--broker-bytes-max", type=int, required=True)
     parser.add_argument("--no-dashboard", action="store_true")
     parser.add_argument("--report-fd", type=int, required=True)
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reports = os.fdopen(options.report_fd, "w", buffering=1)
     plan = Plan(
         Home.find(options.home), Ports(options.port_base), options.workers, not options.no_dashboard,
-        options.broker_bytes_max,
+        options.broker, options.broker_bytes_max,
     )  # fmt: skip
 
     def tell(text: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 DEFAULT_BASE = 17700
 WORKERS_MAX = 32
-_FIRST_WORKER = 10  # base + 10; 3 ... 9 are kept for services to come
+_FIRST_WORKER = 10  # base + 10; 4 ... 9 are kept for services to come
 
 
 class PortTakenError(RuntimeError):
@@ -19,7 +19,10 @@ class PortTakenError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports of a stack, all on loopback: base + 0 Kafka, + 1 ClickHouse, + 2 dashboard, + 10 + i worker i."""
+    """The ports of a stack, all on loopback.
+
+    base + 0 Kafka, + 1 ClickHouse, + 2 dashboard, + 3 the controller of Apache Kafka, + 10 + i worker i.
+    """
 
     base: int = DEFAULT_BASE
 
@@ -40,21 +43,27 @@ class Ports:
     def dashboard(self) -> int:
         return self.base + 2
 
+    @property
+    def kafka_controller(self) -> int:
+        return self.base + 3
+
     def worker(self, index: int) -> int:
         return self.base + _FIRST_WORKER + index
 
-    def used(self, workers: int, dashboard: bool) -> Iterator[tuple[str, int]]:
+    def used(self, workers: int, dashboard: bool, apache_kafka: bool = False) -> Iterator[tuple[str, int]]:
         """(what for, port) of everything that such a stack listens on."""
         yield "the broker", self.kafka
         yield "ClickHouse", self.clickhouse
+        if apache_kafka:
+            yield "Kafka's controller", self.kafka_controller
         if dashboard:
             yield "the dashboard", self.dashboard
         for index in range(workers):
             yield f"worker {index}", self.worker(index)
 
-    def require_free(self, workers: int, dashboard: bool) -> None:
+    def require_free(self, workers: int, dashboard: bool, apache_kafka: bool = False) -> None:
         """Raises PortTakenError for the first port that somebody else listens on."""
-        for purpose, port in self.used(workers, dashboard):
+        for purpose, port in self.used(workers, dashboard, apache_kafka):
             if not is_free(port):
                 raise PortTakenError(
                     f"port {port}, which {purpose} needs, is taken by {holder(port)}: "

@@ -15,7 +15,7 @@ from runtide_workers.embedded.child import spawn
 from runtide_workers.embedded.clickhouse import ClickHouse
 from runtide_workers.embedded.home import Home
 from runtide_workers.embedded.ports import Ports
-from runtide_workers.embedded.topics import BrokenLog
+from runtide_workers.embedded.topics import BrokenLog, begin_topics
 
 DASHBOARD = "runtide_dashboard"
 _PRIVATE_ENV = ("RUNTIDE_KAFKA", "RUNTIDE_CLICKHOUSE")  # prefixes: the stack speaks to its own parts only
@@ -55,6 +55,7 @@ class BrokerService:
 
     name = "broker"
     word = "tansu"
+    forgets = True
 
     def __init__(self, home: Home, ports: Ports) -> None:
         self.port, self.log = ports.kafka, home.log("broker")
@@ -73,7 +74,14 @@ class BrokerService:
     def exit_code(self) -> int | None:
         return self._broker.exit_code
 
-    def rss_bytes(self) -> int:
+    def begin_topics(self) -> list[str]:
+        """Create the topics, empty. Returns their names."""
+        created = begin_topics(self.bootstrap)
+        self.is_broken()  # what it had to refuse before it had topics is gone with them
+        return created
+
+    def held_bytes(self) -> int:
+        """Of memory that only another start gives back."""
         return self._broker.rss_bytes()
 
     def start(self) -> None:

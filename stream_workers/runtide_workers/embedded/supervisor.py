@@ -1,8 +1,8 @@
 """Starts a stack's parts in order, keeps them alive, and ends them so that nothing is lost.
 
-The broker is special: it forgets everything when it ends. Workers whose positions come from its former life must never
-commit them into the new one, so whenever it goes the workers are killed *before* a new one starts. What was not
-confirmed stored is sent again by the shippers, which notice the new cluster id.
+The broker is special: the embedded one forgets everything when it ends. Workers whose positions come from its former
+life must never commit them into the new one, so whenever it goes the workers are killed *before* a new one starts. What
+was not confirmed stored is sent again by the shippers, which notice the new cluster id. (Apache Kafka forgets nothing.)
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from runtide.shipper.locks import FileLock
 from runtide.shipper.spawn import ensure as ensure_shipper
@@ -20,6 +20,7 @@ from runtide_workers.embedded import logs, services, stackfile
 from runtide_workers.embedded.children import Child
 from runtide_workers.embedded.home import Home
 from runtide_workers.embedded.interrupts import Interrupts, KillRequested
+from runtide_workers.embedded.kafka import ApacheKafka
 from runtide_workers.embedded.ports import Ports
 from runtide_workers.embedded.probes import http_get_json
 
@@ -39,6 +40,9 @@ TRIM_PERIOD_S = 60.0
 LOCK_PATIENCE_S = 0.5  # a probe holds the lock for microseconds
 
 
+BrokerKind = Literal["embedded", "kafka"]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Which stack to run."""
@@ -47,6 +51,7 @@ class Plan:
     ports: Ports = field(default_factory=Ports)
     workers: int = 1
     dashboard: bool = True
+    broker: BrokerKind = "embedded"
     broker_bytes_max: int = BROKER_BYTES_MAX
 
 
@@ -88,7 +93,7 @@ class Supervisor:
         try:
             for name in stackfile.clean_up(self._home):
                 self._say(f"ended a leftover {name} of a supervisor that was killed")
-            self._plan.ports.require_free(self._plan.workers, self._plan.dashboard)
+            self._plan.ports.require_free(self._plan.workers, self._plan.dashboard, self._plan.broker == "kafka")
             with self._interrupts:
                 self._build()
                 try:
@@ -109,7 +114,8 @@ class Supervisor:
     def _build(self) -> None:
         plan, home = self._plan, self._home
         try:
-            self._broker = Child(services.BrokerService(home, plan.ports), self._say)
+            kind = ApacheKafka if plan.broker == "kafka" else services.BrokerService
+            self._broker: Child[Any] = Child(kind(home, plan.ports), self._say)
             self._clickhouse = Child(services.ClickHouseService(home, plan.ports), self._say)
             kafka, url = self._broker.service.bootstrap, self._clickhouse.service.url
             self._workers = [
@@ -195,11 +201,8 @@ class Supervisor:
         return f"{len(applied)} applied" if applied else "up to date"
 
     def _begin_topics(self) -> str:
-        from runtide_workers.embedded.topics import begin_topics
-
-        created = begin_topics(self._broker.service.bootstrap)
-        self._broker.service.is_broken()  # what it had to refuse before it had topics is gone with them
-        return f"{len(created)} created"
+        created = self._broker.service.begin_topics()
+        return f"{len(created)} created" if created else "all there"
 
     def _adopt_journals(self) -> None:
         """Ship what an earlier stack left unconfirmed, without waiting for somebody to train again."""
@@ -221,7 +224,7 @@ class Supervisor:
             self._say("broker has mixed old messages with new ones: another one, and what it had is sent again")
             self._broker.service.kill()
         if self._broker.service.pid is None and self._broker.start_at is None:
-            for worker in self._workers:
+            for worker in self._workers if self._broker.service.forgets else ():
                 worker.hold()
             self._broker.bury()
             self._write()
@@ -241,7 +244,7 @@ class Supervisor:
             changed = [child for child in self._children if child.look()]  # all of them
             if changed:
                 self._write()
-            if self._broker.service.rss_bytes() > self._plan.broker_bytes_max and now >= self._next_recycle:
+            if self._broker.service.held_bytes() > self._plan.broker_bytes_max and now >= self._next_recycle:
                 self._recycle_broker()
         if now >= self._next_trim:
             self._next_trim = now + TRIM_PERIOD_S
@@ -249,7 +252,7 @@ class Supervisor:
                 logs.trim(child.service.log)
 
     def _renew_broker(self) -> None:
-        """Start an empty broker with its topics. No worker lives now; they are started once it is ready."""
+        """Start the broker again, with its topics. Workers that it made die are started once it is ready."""
         began = time.monotonic()
         self._launch(self._broker)
         service = self._broker.service
@@ -266,12 +269,13 @@ class Supervisor:
             service.kill()
             return
         self._broker.is_ready = True
-        self._report("broker", f"127.0.0.1:{service.port}, empty", began)
+        self._report("broker", f"127.0.0.1:{service.port}" + ", empty" * service.forgets, began)
         self._write()
 
     def _recycle_broker(self) -> None:
         """Give its memory back: it never deletes what it holds. Drain first; what is not drained is sent again."""
-        self._say(f"broker holds {self._broker.service.rss_bytes() >> 20} MiB: draining it, then starting an empty one")
+        held = self._broker.service.held_bytes() >> 20
+        self._say(f"broker holds {held} MiB: draining it, then starting an empty one")
         self._state = "recycling"
         self._write()
         self._drain()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,13 +18,19 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="return when it is ready, and leave it running")
     ] = False,
-    broker_memory: Annotated[float, typer.Option(help="GiB after which the broker is drained and started anew")] = 2.0,
+    broker: Annotated[
+        Literal["embedded", "kafka"],
+        typer.Option(help="kafka: Apache Kafka of $KAFKA_HOME, which keeps its messages over a restart; needs Java"),
+    ] = "embedded",
+    broker_memory: Annotated[
+        float, typer.Option(help="GiB after which the embedded broker is drained and started anew")
+    ] = 2.0,
     as_json: Json = False,
 ) -> int:
     from runtide_workers.cli import stack
 
     use_home(home)
-    return stack.up(port_base, workers, dashboard, detach, broker_memory, as_json)
+    return stack.up(port_base, workers, dashboard, detach, broker, broker_memory, as_json)
 
 
 @command("down", STACK, "runtide down")
