@@ -15,6 +15,7 @@ import pytest
 from runtide_workers.embedded import children, logs, probes, stackfile
 from runtide_workers.embedded.home import Home, write_private
 from runtide_workers.embedded.interrupts import Interrupts, KillRequested
+from runtide_workers.embedded.kafka import ApacheKafka
 from runtide_workers.embedded.ports import Ports, PortTakenError, holder, is_free
 from runtide_workers.embedded.restarts import DELAYS_S, HOPELESS_DEATHS, STEADY_S, Restarts
 from runtide_workers.embedded.services import Program
@@ -45,6 +46,7 @@ def test_ports_follow_from_the_base() -> None:
     ports = Ports(20_000)
     assert [port for _, port in ports.used(2, dashboard=True)] == [20_000, 20_001, 20_002, 20_010, 20_011]
     assert [port for _, port in ports.used(1, dashboard=False)] == [20_000, 20_001, 20_010]
+    assert [port for _, port in ports.used(1, False, apache_kafka=True)] == [20_000, 20_001, 20_003, 20_010]
 
 
 @pytest.mark.parametrize("base", [0, 80, 65_535, -1])
@@ -207,3 +209,23 @@ def test_a_child_that_can_not_be_started_counts_as_dead(tmp_path: Path) -> None:
         child.bury()
     assert "absent could not be started" in "\n".join(said) and "does not stay up" in "\n".join(said)
     assert child.facts()["state"] == "down" and child.facts()["process"] is None
+
+
+@pytest.mark.parametrize(
+    ("java", "kafka_home", "said"),
+    [
+        ("", ".", "needs Java 17"),
+        ("java", "", "needs KAFKA_HOME"),
+        ("java", ".", "there is no libs/kafka"),
+    ],
+)
+def test_apache_kafka_says_what_it_needs(
+    java: str, kafka_home: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    if java:
+        (tmp_path / "bin" / java).touch(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setenv("KAFKA_HOME", kafka_home and str(tmp_path))
+    with pytest.raises(RuntimeError, match=said):
+        ApacheKafka(Home(tmp_path), Ports(20_000))
