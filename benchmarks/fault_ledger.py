@@ -165,10 +165,10 @@ class Ledger:
         found = Exactness()
         for each, calls in families:
             points = [(step, value) for step, value in stored.get(each.run, []) if step < calls]
-            by_step = dict(points)
+            places = len({step for step, _ in points})
             curve = losses(each.number, STEPS, each.worse)
-            wrong = sum(value != curve[step] for step, value in by_step.items())
-            found.add(Exactness(calls, calls - len(by_step), len(points) - len(by_step), wrong))
+            wrong = sum(value != curve[step] for step, value in points)
+            found.add(Exactness(calls, calls - places, len(points) - places, wrong))
         return found
 
     def telling(

@@ -258,7 +258,8 @@ def main() -> int:
     args = parser.parse_args()
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers that are away are the point
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started it in the background
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
 
     def say(words: str) -> None:

@@ -119,14 +119,24 @@ async def learn_positions(app: faust.App, meter: Meter) -> None:
 
 def owner(app: faust.App, meter: Meter) -> Callable[[str], bool]:
     """Whether a run's events come to this worker now: producers choose the partition by the run id (docs/events.md)."""
+    total = 0
 
     def owns(run_id: str) -> bool:
-        total = app.consumer.topic_partitions(EVENTS_TOPIC)
+        nonlocal total
+        total = _partitions(app) or total  # a broker that has just started may not know the topic for a moment
         if not total:  # not known (yet): two workers that follow a run say the same of it, under the same id
             return True
         return (EVENTS_TOPIC, (murmur2(run_id.encode()) & 0x7FFFFFFF) % total) in meter.assigned
 
     return owns
+
+
+def _partitions(app: faust.App) -> int:
+    """Of `EVENTS_TOPIC`, as Kafka told the consumer. In Faust's `topic_partitions` only the group's leader has it."""
+    try:
+        return len(app.consumer._thread._ensure_consumer().partitions_for_topic(EVENTS_TOPIC) or ())
+    except Exception:  # noqa: BLE001 - the consumer is not started
+        return 0
 
 
 def _highwater(app: faust.App, place: Partition) -> int | None:
