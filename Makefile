@@ -9,7 +9,7 @@ MIN_PYTHON := 3.11
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-down test check format bench lock clean
+.PHONY: help venv demo demo-down test test-faults check format bench lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
@@ -39,6 +39,9 @@ demo-down: $(READY)  ## stop the stack that `make demo` left running
 
 test: $(READY)  ## all tests, on the real stack
 	@$(BIN)/python -m pytest
+
+test-faults: $(READY)  ## every part killed or stopped 200 times under load, and what was lost (three quarters of an hour)
+	@$(BIN)/python -m benchmarks.faults
 
 check: $(READY)  ## ruff and mypy
 	@$(BIN)/ruff check .
