@@ -80,11 +80,12 @@ def campaign(
     outage_s: float = 600.0,
     slots: int = 50,
     families: int = 10,
+    lag_s_max: float = 2.0,
     outcome: Outcome | None = None,
 ) -> Outcome:
     """Run it in `home`. Raises AssertionError if something does not recover; `outcome` has what was till then."""
     outcome, began = outcome or Outcome(), time.monotonic()
-    with stage(home, slots=slots, families=families, seed=seed) as made:
+    with stage(home, slots=slots, families=families, seed=seed, lag_s_max=lag_s_max) as made:
         made.recovered(time.monotonic())
         say(f"{slots} processes are up after {time.monotonic() - began:.0f} s; seed {seed}")
         if faults:
@@ -254,6 +255,9 @@ def main() -> int:
     parser.add_argument("--outage-s", type=float, default=600.0, help="all brokers down for so long")
     parser.add_argument("--producers", type=int, default=50)
     parser.add_argument("--families", type=int, default=10, help="of the producers, those whose runs may get worse")
+    parser.add_argument(
+        "--lag-s", type=float, default=2.0, help="recovered is what lags no more; more on a busy machine"
+    )
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it, logs and all")
     args = parser.parse_args()
 
@@ -272,10 +276,11 @@ def main() -> int:
         try:
             campaign(
                 home, say, seed=args.seed, faults=args.faults, stop_s_max=args.stop_s, rebalance_s=args.rebalance_s,
-                outage_s=args.outage_s, slots=args.producers, families=args.families, outcome=outcome,
+                outage_s=args.outage_s, slots=args.producers, families=args.families, lag_s_max=args.lag_s,
+                outcome=outcome,
             )  # fmt: skip
         except KeyboardInterrupt:
-            print("interrupted; all processes are ended", file=sys.stderr)
+            print(f"\n{table(outcome)}\n\ninterrupted; all processes are ended", file=sys.stderr)
             return 130
         except AssertionError:
             print(f"\n{table(outcome)}\n", flush=True)

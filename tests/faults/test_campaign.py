@@ -23,7 +23,16 @@ FAULTS, CALLS = 10, 40
 @pytest.mark.timeout(900)
 def test_ten_faults_a_rebalance_and_an_outage(tmp_path: Path) -> None:
     outcome = campaign(
-        tmp_path, print, seed=10, faults=FAULTS, stop_s_max=4, rebalance_s=15, outage_s=10, slots=24, families=8
+        tmp_path,
+        print,
+        seed=10,
+        faults=FAULTS,
+        stop_s_max=4,
+        rebalance_s=15,
+        outage_s=10,
+        slots=24,
+        families=8,
+        lag_s_max=10,
     )
     assert outcome.bad == 0, table(outcome)
     assert len(outcome.survived) == FAULTS
