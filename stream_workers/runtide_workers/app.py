@@ -35,6 +35,7 @@ from runtide_workers.health import Meter
 from runtide_workers.housekeeping import Housekeeping
 from runtide_workers.liveness import Liveness
 from runtide_workers.outlet import Outlet
+from runtide_workers.repetition import Repetition
 from runtide_workers.rollup import Rollup
 from runtide_workers.settings import WorkerSettings, load
 from runtide_workers.sink import Sink, Stored, TooManyBad
@@ -262,6 +263,8 @@ def run(worker: Worker) -> NoReturn:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("faust", "mode", "aiokafka", "runtide_workers.fetching"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Repetition("aiokafka"))  # brokers that are down made it write 200 lines a second
     uvloop.run(_until_signalled(worker))
     raise AssertionError("not reached")
 
