@@ -1,4 +1,4 @@
-"""Log lines of libraries that say the same hundreds of times a second while a service is away: once in a while is enough."""
+"""What libraries say hundreds of times a second while a service is away: once in a while is enough for a log."""
 
 from __future__ import annotations
 
