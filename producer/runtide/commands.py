@@ -132,6 +132,7 @@ def shipper_lines(shippers: Sequence[dict[str, Any]], kafka: str) -> list[str]:
         waits = f"{size(each['backlog_bytes'])} to send, {each['lag_s']:.1f} s behind"
         lines.append(
             f"shipper  {each['kafka']:<28} {state}; {waits}; {size(each['unconfirmed_bytes'])} not confirmed stored"
+            + (f"; {each['oversize_lines']} lines too large for Kafka" if each["oversize_lines"] else "")
             + (" (`runtide sync` delivers that to today's Kafka)" if elsewhere else "")
         )
     return lines or ["shipper  none runs, and nothing waits to be delivered"]

@@ -82,6 +82,17 @@ class TestTail:
         assert [message.first for message in messages] == [0, 1, 2]
         assert max(len(message.value) for message in messages) < 10_000
 
+    def test_a_line_that_was_refused_is_told_of_and_its_neighbours_go_on(self, tmp_path: Path) -> None:
+        write_segment(tmp_path, 0, 0, b"a\n" + b"x" * 9000 + b"\nb\nc\n")
+        tail = tail_of(tmp_path, [0])
+        tail.refused.add(1)
+        messages = tail.read()
+        assert [(message.first, message.count, message.shortened) for message in messages] == [
+            (0, 1, False), (1, 1, True), (2, 1, False), (3, 1, False),
+        ]  # fmt: skip
+        stand_in = messages[1].value.splitlines()[1]
+        assert json.loads(stand_in) == {"oversize": 9001, "begins": "x" * 1000}
+
     def test_a_bad_header_is_said(self, tmp_path: Path) -> None:
         (tmp_path / segment_name("w", 0)).write_bytes(b'{"runtide":9}\n')
         with pytest.raises(ContractError):

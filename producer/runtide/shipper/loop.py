@@ -36,7 +36,6 @@ STATE_WRITES_PER_S = 100
 DRAIN_S = 5.0
 READ_AGAIN_S = 5.0  # after an I/O error
 ACKS_GATHER_S = 0.005  # acknowledgements come in bursts
-MESSAGE_BYTES_MIN = 4096
 
 
 class Outcome(Enum):
@@ -241,7 +240,7 @@ class Shipper:
         try:
             future = await self._contact.link.send(shipment.run, shipment.writer, message, report)
         except MessageSizeTooLargeError as error:
-            self._shrink(message)
+            self._shrink(shipment, message)
             self._contact.fail(str(error), remedied=True)
             return False
         except LinkDown as error:
@@ -268,7 +267,7 @@ class Shipper:
                 try:
                     message = shipment.settle_one(self._acks + 1)
                 except MessageSizeTooLargeError as error:
-                    self._shrink(head)
+                    self._shrink(shipment, head)
                     self._contact.fail(str(error), remedied=True)
                     return
                 except Exception as error:  # noqa: BLE001 - whatever it is, the message is not delivered
@@ -290,15 +289,19 @@ class Shipper:
                     self._save(shipment)
                     self._tend_s = 0.0
 
-    def _shrink(self, message: Message) -> None:
-        """A broker refused this message for its size: send less at once, and in the end shorten the line."""
+    def _shrink(self, shipment: Shipment, message: Message) -> None:
+        """A broker refused this message, or a batch that it was in, for its size: send less at once; in the end, each
+        line that it refused alone is set aside."""
         size = len(message.value)
         if self._contact.link.batch_bytes > size:
-            self._contact.link.batch_bytes = size
+            self._contact.link.batch_bytes //= 2
         elif message.count > 1:
-            self._limits.message = max(min(self._limits.message, size) // 2, MESSAGE_BYTES_MIN)
+            self._limits.message = min(self._limits.message, size) // 2
         else:
-            self._limits.line = max(min(self._limits.line, size) // 2, MESSAGE_BYTES_MIN)
+            log.warning(
+                "%s/%s: Kafka does not take line %d: %d bytes", shipment.run, shipment.writer, message.first, size
+            )
+            shipment.tail.refused.add(message.first)
 
     def _lose(self, to_confirmed: bool) -> None:
         """What is in flight, or all that isn't confirmed, is to be sent again."""

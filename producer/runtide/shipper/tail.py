@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import orjson
+
 from runtide.events import (
     LINE_BYTES_MAX,
     MESSAGE_LINES_BYTES_MAX,
@@ -16,9 +18,7 @@ from runtide.events import (
 )
 
 READ_BYTES = 1 << 20
-_OVERSIZE_KEPT_BYTES = (
-    4096  # of a line that no broker would take: enough for people to see in the dead letters what it was
-)
+_OVERSIZE_KEPT_BYTES = 1000  # of a line that Kafka does not take: enough for people to see what it was
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,7 +34,7 @@ class Position:
 class Message:
     """One Kafka message: the header line and `count` lines from seq `first` on; `end` is the position after them.
 
-    `shortened`: its one line is longer than any broker takes, and will end in the dead letters.
+    `shortened`: its one line is longer than the broker takes; another one says so in its place, for the dead letters.
     """
 
     value: bytes
@@ -46,10 +46,9 @@ class Message:
 
 @dataclass(slots=True)
 class Limits:
-    """How much goes into a message; lowered when a broker refuses larger ones. In bytes."""
+    """How much goes into a message, unless one line alone is larger; lowered when a broker refuses that. In bytes."""
 
     message: int = MESSAGE_LINES_BYTES_MAX
-    line: int = LINE_BYTES_MAX
 
 
 def cut(data: bytes, limit: int) -> Iterator[tuple[int, int]]:
@@ -66,7 +65,10 @@ def cut(data: bytes, limit: int) -> Iterator[tuple[int, int]]:
 
 
 class Tail:
-    """A cursor in the journal of one writer. `segments` is kept by whoever watches the directory, oldest first."""
+    """A cursor in the journal of one writer. `segments` is kept by whoever watches the directory, oldest first.
+
+    `refused`: seqs of lines that are too large for the broker, each of which it was sent alone.
+    """
 
     __slots__ = (
         "_header_line",
@@ -75,6 +77,7 @@ class Tail:
         "directory",
         "header",
         "limits",
+        "refused",
         "segments",
         "writer",
     )
@@ -84,6 +87,7 @@ class Tail:
         self.writer = writer
         self.segments = segments
         self.limits = limits
+        self.refused: set[int] = set()
         self.at = at
         self.header: Header | None = None
         self._header_line = b""
@@ -176,17 +180,26 @@ class Tail:
     def _messages(self, data: bytes) -> list[Message]:
         messages = []
         segment, offset, seq = self.at.segment, self.at.offset, self.at.seq
-        for start, stop in cut(data, self.limits.message):
+        for start, stop in self._spans(data, seq):
             count = data.count(b"\n", start, stop)
             lines = data[start:stop]
-            shortened = count == 1 and stop - start > self.limits.line
+            shortened = count == 1 and (len(lines) > LINE_BYTES_MAX or seq in self.refused)
             if shortened:
-                lines = lines[:_OVERSIZE_KEPT_BYTES] + b"\n"
+                lines = _stand_in(lines)
             end = Position(segment, offset + stop, seq + count)
             messages.append(Message(self._header_line + lines, seq, count, end, shortened))
             seq += count
             self.at = end
         return messages
+
+    def _spans(self, data: bytes, seq: int) -> Iterator[tuple[int, int]]:
+        for start, stop in cut(data, self.limits.message):
+            count = data.count(b"\n", start, stop)
+            if self.refused.isdisjoint(range(seq, seq + count)):
+                yield start, stop
+            else:  # so that the refused line is alone
+                yield from ((start + first, start + after) for first, after in cut(data[start:stop], 1))
+            seq += count
 
     def _torn(self, rest: bytes, following: int) -> list[Message]:
         """The last line of a turned-over segment has no newline: it is sent as it is, if its writer counted it."""
@@ -195,6 +208,14 @@ class Tail:
         if first_line.endswith(b"\n") and parse_header(first_line).seq <= self.at.seq:
             return []
         end = Position(self.at.segment, self.at.offset + len(rest), self.at.seq + 1)
-        message = Message(self._header_line + rest[: self.limits.line] + b"\n", self.at.seq, 1, end)
+        shortened = len(rest) >= LINE_BYTES_MAX or self.at.seq in self.refused
+        line = _stand_in(rest) if shortened else rest + b"\n"
+        message = Message(self._header_line + line, self.at.seq, 1, end, shortened)
         self.at = end
         return [message]
+
+
+def _stand_in(line: bytes) -> bytes:
+    """What is sent in place of a line that is too large (docs/events.md)."""
+    begins = line[:_OVERSIZE_KEPT_BYTES].decode(errors="replace")
+    return orjson.dumps({"oversize": len(line), "begins": begins}, None, orjson.OPT_APPEND_NEWLINE)
