@@ -40,7 +40,7 @@ def sync(directory: str | None, kafka: str | None, timeout_s: float, as_json: bo
     if report.complete:
         return 0
     if report.error:
-        raise CommandError(f"Kafka at {found.kafka} can't be reached: {report.error}", UNREACHABLE)
+        raise CommandError(f"Kafka at {found.kafka} can't be used: {report.error}", UNREACHABLE)
     return 1
 
 
@@ -111,9 +111,9 @@ def _shipper_facts(status: ShipperStatus) -> dict[str, Any]:
 
 
 def is_stuck(shipper: dict[str, Any]) -> bool:
-    """It has something to deliver and does not: nobody runs it, or Kafka is not there."""
+    """It has something to deliver and does not: nobody runs it, or Kafka is not there, or does not let it."""
     waits = shipper["backlog_bytes"] or shipper["unconfirmed_bytes"]
-    return bool(waits) and (not shipper["running"] or shipper["reachable"] is False)
+    return bool(waits) and (not shipper["running"] or shipper["reachable"] is False or bool(shipper["refused"]))
 
 
 def shipper_lines(shippers: Sequence[dict[str, Any]], kafka: str) -> list[str]:
@@ -123,9 +123,12 @@ def shipper_lines(shippers: Sequence[dict[str, Any]], kafka: str) -> list[str]:
         if not each["running"] and not is_stuck(each):
             continue  # it has delivered everything and gone
         if not each["running"]:
-            state = "NOT RUNNING"
+            why = each["error"] or each["refused"]
+            state = f"NOT RUNNING ({why})" if why else "NOT RUNNING"
         elif each["reachable"] is False:
             state = f"KAFKA UNREACHABLE ({each['error']})"
+        elif each["refused"]:
+            state = f"SOME RUNS WAIT ({each['refused']})"
         else:
             state = f"running for {each['writers']} writers"
         elsewhere = each["kafka"] != kafka and is_stuck(each)

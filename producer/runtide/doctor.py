@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
+import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from runtide import commands, settings
 from runtide.cli import version
 from runtide.errors import SettingsError
+from runtide.events import project_topic
 
 MIN_PYTHON = (3, 11)
 LOW_DISK_BYTES = 2 << 30
@@ -126,32 +129,39 @@ def _kafka(bootstrap: str) -> Finding:
     if not commands.can_connect(bootstrap):
         fix = "start the local stack with `runtide up`, or set RUNTIDE_KAFKA to your brokers"
         return Finding("kafka", "fail", f"nobody answers at {bootstrap}", fix)
-    import asyncio
-
-    try:
-        cluster = asyncio.run(asyncio.wait_for(_cluster_id(bootstrap), 10.0))
-    except Exception as error:  # noqa: BLE001 - aiokafka raises its own, ssl's and asyncio's: all mean the same here
-        fix = "check RUNTIDE_KAFKA and the RUNTIDE_KAFKA_* security settings"
-        return Finding("kafka", "fail", f"{bootstrap} is no usable Kafka: {type(error).__name__} {error}", fix)
-    return Finding("kafka", "ok", f"{bootstrap}, cluster {cluster}")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it says is said below, once
+    return asyncio.run(_ask_kafka({"bootstrap_servers": bootstrap, **settings.kafka_client_options()}))
 
 
-async def _cluster_id(bootstrap: str) -> str:
+async def _ask_kafka(options: Mapping[str, Any]) -> Finding:
     from aiokafka.admin import AIOKafkaAdminClient
 
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **settings.kafka_client_options())
+    from runtide.kafka_trouble import explain
+
+    where = options["bootstrap_servers"]
+    admin = AIOKafkaAdminClient(**options)
     try:
-        await admin.start()
-        return str((await admin.describe_cluster())["cluster_id"])
+        async with asyncio.timeout(10.0):
+            await admin.start()
+            cluster = (await admin.describe_cluster())["cluster_id"]
+            topics = [name for name in await admin.list_topics() if f"{name}.".startswith(project_topic(""))]
+    except Exception as error:  # noqa: BLE001 - aiokafka raises its own, ssl's and asyncio's: all mean the same here
+        fix = "check RUNTIDE_KAFKA and the RUNTIDE_KAFKA_* security settings"
+        return Finding("kafka", "fail", f"{where} is no usable Kafka: {await explain(error, options)}", fix)
     finally:
         await admin.close()
+    if not topics:
+        fix = "run `runtide migrate`; where Kafka has ACLs, grant this user Write on its topic (SECURITY.md)"
+        return Finding("kafka", "warn", f"{where}, cluster {cluster}: no topic of events that this user may use", fix)
+    return Finding("kafka", "ok", f"{where}, cluster {cluster}, topic {', '.join(sorted(topics)[:5])}")
 
 
 def _shippers() -> Iterator[Finding]:
     for each in commands.host_facts()["shippers"]:
         waits = commands.size(each["unconfirmed_bytes"])
         if commands.is_stuck(each):
-            why = "Kafka is unreachable" if each["running"] else "no shipper runs"
+            why = each["error"] or each["refused"] or "Kafka is unreachable"
+            why = why if each["running"] else "no shipper runs"
             fix = "`runtide sync`; a new run starts a shipper too" if not each["running"] else "see `kafka` above"
             yield Finding("shipper", "warn", f"{waits} wait for {each['kafka']}: {why}", fix)
         elif each["running"]:

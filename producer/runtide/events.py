@@ -28,6 +28,7 @@ __all__ = [
     "name_fault",
     "parse_header",
     "parse_segment_name",
+    "project_topic",
     "segment_name",
 ]
 
@@ -107,6 +108,11 @@ def parse_header(line: bytes) -> Header:
         mode=_text(fields, "mode"),
         kafka=_text(fields, "kafka"),
     )
+
+
+def project_topic(project: str) -> str:
+    """The topic of a project that is kept apart from the others; every project id makes a valid one."""
+    return f"{EVENTS_TOPIC}.{project}"
 
 
 def segment_name(writer: str, segment: int) -> str:

@@ -128,7 +128,7 @@ async def _sync(scope: _Scope, deadline_s: float | None, progress: Callable[[Syn
             confirmed_lines=status.confirmed_lines,
             remaining_bytes=status.unconfirmed_bytes,
             remaining_writers=len(shipper.shipments) + scope.others_left(),
-            error=status.error,
+            error=status.error or status.refused,
         )
 
     shipping = asyncio.ensure_future(shipper.run())

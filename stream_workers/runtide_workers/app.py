@@ -24,6 +24,7 @@ from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.client import Client as Driver
 
 from runtide.errors import SettingsError
+from runtide.kafka_trouble import explain
 from runtide_storage.connect import connect
 from runtide_storage.errors import StorageError, Unreachable
 from runtide_storage.users import AHEAD
@@ -105,7 +106,7 @@ class Worker:
             return  # told to end while waiting
         outlet = Outlet(settings.kafka, settings.kafka_options)
         await outlet.start()
-        sink = Sink(storage, outlet.publish, broker)
+        sink = Sink(storage, outlet.publish, broker, isolated=settings.isolated)
         rollup = Rollup(background, sink.storing)
         alerting = await self._until_there("ClickHouse", lambda: asyncio.to_thread(self._make_alerting, outlet))
         if alerting is None:
@@ -170,6 +171,7 @@ class Worker:
         task = asyncio.ensure_future(work)
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
+            task.add_done_callback(lambda late: late.cancelled() or late.exception())  # however it ends, nobody asks
             task.cancel()
             log.warning("did not wait for %s: not done in %.0f s", what, seconds)
         elif not task.cancelled() and (error := task.exception()) is not None:
@@ -182,7 +184,8 @@ class Worker:
         while not self._ending.is_set():
             try:
                 return await attempt()
-            except (Unreachable, KafkaError, OSError, TimeoutError) as error:
+            except (Unreachable, KafkaError, OSError, TimeoutError) as failure:
+                error = failure if isinstance(failure, Unreachable) else await explain(failure, self._connection)
                 self.meter.outage = f"waiting for {name}: {error}"
                 if loop.time() - told_s >= STILL_WAITING_S:
                     told_s = loop.time()
@@ -198,6 +201,10 @@ class Worker:
             detect=settings.detect,
         )  # fmt: skip
 
+    @property
+    def _connection(self) -> dict[str, Any]:
+        return {"bootstrap_servers": self.settings.kafka, **self.settings.kafka_options}
+
     def _connect(self) -> Driver:
         return connect(self.settings.clickhouse, settings=AHEAD)
 
@@ -207,13 +214,21 @@ class Worker:
         return writer
 
     async def _topics(self) -> bool:
-        created = await ensure_topics_async(self.settings.kafka, options=self.settings.kafka_options)
+        created = await ensure_topics_async(
+            self.settings.kafka, options=self.settings.kafka_options, isolated=self.settings.isolated
+        )
         if created:
             log.info("created topics %s", ", ".join(created))
+        admin = AIOKafkaAdminClient(**self._connection)
+        try:
+            await admin.start()
+            await admin.find_coordinator(stream.APP_ID)  # without the right to the group, Faust would wait in silence
+        finally:
+            await admin.close()
         return True
 
     async def _cluster_id(self) -> str:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka, **self.settings.kafka_options)
+        admin = AIOKafkaAdminClient(**self._connection)
         try:
             await admin.start()
             self.meter.outage = None

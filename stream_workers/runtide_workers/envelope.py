@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from runtide.events import MESSAGE_BYTES_MAX, VERSION, ContractError, Header, parse_header
+from runtide.events import EVENTS_TOPIC, MESSAGE_BYTES_MAX, VERSION, ContractError, Header, parse_header, project_topic
 from runtide_storage.ids import run_key, writer_key
 
 SEQ_MAX = 2**63 - 1
@@ -50,8 +50,11 @@ class Envelope:
         return value.split(b"\n")[1:-1]
 
 
-def open_envelope(message: Message) -> Envelope:
-    """Check everything but the lines themselves. Raises `BadMessage`."""
+def open_envelope(message: Message, isolated: Collection[str] = ()) -> Envelope:
+    """Check everything but the lines themselves. `isolated`: projects whose messages come by their own topic only.
+
+    Raises `BadMessage`.
+    """
     value = message.value
     if not value:
         raise BadMessage("no_value", "the message is empty")
@@ -73,9 +76,18 @@ def open_envelope(message: Message) -> Envelope:
     header = _header(value[: value.index(b"\n")])
     if (header.run, header.writer) != (run, writer):
         raise BadMessage("other_header", f"headers say {run}/{writer}, the header line {header.run}/{header.writer}")
+    _check_topic(message.topic, header.project, isolated)
     return Envelope(
         message, header, run_key(header.project, header.run), writer_key(header.writer), first, first + count
     )
+
+
+def _check_topic(topic: str, project: str, isolated: Collection[str]) -> None:
+    """Kafka knows who wrote a message and does not tell; it only keeps people to their topics."""
+    if topic not in (EVENTS_TOPIC, project_topic(project)):
+        raise BadMessage("other_project", f"topic {topic} can't hold messages of project {project}")
+    if topic == EVENTS_TOPIC and project in isolated:
+        raise BadMessage("other_project", f"project {project} comes by topic {project_topic(project)} only")
 
 
 def _header(line: bytes) -> Header:

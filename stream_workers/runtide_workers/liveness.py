@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -66,6 +67,9 @@ class Liveness:
         """Write a row of worker_beats, and what shippers said. Raises `Unreachable`."""
         meter = self._meter
         lags = meter.lags()
+        waiting: Counter[int] = Counter()  # by number: partitions of the same one, of all topics, are one worker's
+        for (_, number), lag in lags.items():
+            waiting[number] += lag
         self._storage.rows(
             "worker_beats",
             [
@@ -78,8 +82,8 @@ class Liveness:
                     "duplicates": meter.duplicates,
                     "dead": meter.dead,
                     "lag": sum(lags.values()),
-                    "partitions": [number for _, number in lags],
-                    "lags": list(lags.values()),
+                    "partitions": list(waiting),
+                    "lags": list(waiting.values()),
                 }
             ],
         )

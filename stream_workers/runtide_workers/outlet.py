@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from runtide.events import ALERTS_TOPIC, DEAD_LETTER_TOPIC, MESSAGE_BYTES_MAX
+from runtide.kafka_trouble import explain
 from runtide_storage.errors import Unreachable
 from runtide_workers.decode import DeadLetter
 
@@ -62,7 +63,7 @@ class Outlet:
 
     def __init__(self, bootstrap: str, options: Mapping[str, Any] | None = None) -> None:
         self._bootstrap = bootstrap
-        self._options = dict(options or {})
+        self._options = {"bootstrap_servers": bootstrap, **(options or {})}
         self._producer: AIOKafkaProducer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -99,15 +100,15 @@ class Outlet:
         except (KafkaError, OSError, TimeoutError) as error:
             for future in waiting:
                 future.cancel()
+            reason = await explain(error, self._options)
             producer_failed, self._producer = self._producer, None
             if producer_failed is not None:
                 await _close(producer_failed)
-            raise Unreachable(f"Kafka at {self._bootstrap} does not take messages: {error!r}") from error
+            raise Unreachable(f"Kafka at {self._bootstrap} does not take messages: {reason}") from error
 
     async def _connected(self) -> AIOKafkaProducer:
         if self._producer is None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
                 acks="all",
                 linger_ms=5,
                 max_request_size=REQUEST_BYTES_MAX,

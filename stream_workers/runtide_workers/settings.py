@@ -10,6 +10,7 @@ from typing import Any
 
 import runtide.settings
 from runtide.errors import SettingsError
+from runtide.events import identity_fault
 from runtide_storage.connect import Endpoint
 from runtide_storage.settings import clickhouse_url
 from runtide_workers.alerting.config import AlertSettings
@@ -28,6 +29,7 @@ class WorkerSettings:
     host: str = "127.0.0.1"
     id: str = "0"
     kafka_options: Mapping[str, Any] = field(default_factory=dict)  # security, for aiokafka's clients
+    isolated: frozenset[str] = frozenset()  # projects that have a topic of their own
 
     take_messages: int = 1000  # at a time, if that many come so soon; large ones are stored in several batches
     take_within_s: float = 0.15  # how long a message waits for company
@@ -70,10 +72,21 @@ def load(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
         host=given.host or env.get("RUNTIDE_WORKER_HOST") or "127.0.0.1",
         id=identity,
         kafka_options=runtide.settings.kafka_client_options(env),
+        isolated=isolated_projects(env),
         detect=not given.no_detection and env.get("RUNTIDE_DETECTION", "on") != "off",
         alerts=load_alerts(env),
         dashboard=sdk.dashboard,
     )
+
+
+def isolated_projects(env: Mapping[str, str] | None = None) -> frozenset[str]:
+    """RUNTIDE_ISOLATED_PROJECTS: comma-separated, of workers and `runtide migrate`. Raises `SettingsError`."""
+    text = (os.environ if env is None else env).get("RUNTIDE_ISOLATED_PROJECTS", "")
+    names = frozenset(filter(None, map(str.strip, text.split(","))))
+    for name in sorted(names):
+        if fault := identity_fault(name):
+            raise SettingsError(f"RUNTIDE_ISOLATED_PROJECTS: {name!r} is no project: {fault}")
+    return names
 
 
 def _port(given: int | None, env: Mapping[str, str], identity: str) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from runtide.events import Header
@@ -82,9 +82,11 @@ class Sink:
         publish: Callable[[Sequence[Outgoing]], None],
         broker: str,
         policy: Policy = Policy(),
+        isolated: Collection[str] = (),
     ) -> None:
         self.broker = broker
         self.policy = policy
+        self.isolated = isolated  # projects whose messages come by their own topic only
         self.progress = Progress(storage)
         self._storage = storage
         self._publish = publish
@@ -120,7 +122,7 @@ class Sink:
         return stored
 
     def _store(self, messages: Sequence[Message]) -> Stored:
-        envelopes, dead = _open(messages)
+        envelopes, dead = self._open(messages)
         change = self.progress.begin({(e.run, e.writer): e.header for e in envelopes})
         stored = Stored(len(messages))
         parts: list[Part] = []
@@ -167,6 +169,16 @@ class Sink:
         stored.fresh.append(decoded)
         return stored
 
+    def _open(self, messages: Sequence[Message]) -> tuple[list[Envelope], list[DeadLetter]]:
+        envelopes: list[Envelope] = []
+        dead: list[DeadLetter] = []
+        for message in messages:
+            try:
+                envelopes.append(open_envelope(message, self.isolated))
+            except BadMessage as bad:
+                dead.append(whole(message, bad.reason, bad.detail))
+        return envelopes, dead
+
     def _rows(self, table: str, rows: Sequence[Row]) -> None:
         if rows:
             self._storage.rows(table, rows)
@@ -203,7 +215,7 @@ class Sink:
         letter = whole(message, "rejected", str(error))
         self._rows("dead_letters", dead_letter_rows([letter], self.broker))
         self._publish([dead_letter_message(letter)])
-        envelopes, _ = _open([message])
+        envelopes, _ = self._open([message])
         if envelopes:
             self._note(envelopes[0])
         return Stored(messages=1, reasons=Counter({letter.reason: 1}))
@@ -218,17 +230,6 @@ class Sink:
         )
         self._rows("ingest_progress", change.rows([(pair, wanted)]))
         self.progress.keep(change)
-
-
-def _open(messages: Sequence[Message]) -> tuple[list[Envelope], list[DeadLetter]]:
-    envelopes: list[Envelope] = []
-    dead: list[DeadLetter] = []
-    for message in messages:
-        try:
-            envelopes.append(open_envelope(message))
-        except BadMessage as bad:
-            dead.append(whole(message, bad.reason, bad.detail))
-    return envelopes, dead
 
 
 def _writer_row(pair: Pair, header: Header, attempt: int) -> Row:

@@ -17,7 +17,7 @@ import faust
 import mode
 from aiokafka.partitioner import murmur2
 
-from runtide.events import EVENTS_TOPIC
+from runtide.events import EVENTS_TOPIC, project_topic
 from runtide_workers.delivery import Closing, Delivery, by_size
 from runtide_workers.envelope import Message
 from runtide_workers.fetching import fetch_soon
@@ -71,7 +71,8 @@ def build(
         worker_redirect_stdouts=False,
     )
     fetch_soon(app)
-    topic = app.topic(EVENTS_TOPIC, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
+    names = {EVENTS_TOPIC, *map(project_topic, settings.isolated)}
+    topic = app.topic(*sorted(names), value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
 
     async def store(stream: Any) -> None:
         try:
@@ -96,8 +97,8 @@ def build(
 
     async def assigned(*arguments: Any, **_: Any) -> None:
         places: set[Any] = arguments[-1]
-        meter.own({(place.topic, place.partition) for place in places if place.topic == EVENTS_TOPIC})
-        log.info("partitions: %s", ", ".join(map(str, sorted(number for _, number in meter.assigned))) or "none")
+        meter.own({(place.topic, place.partition) for place in places if place.topic in names})
+        log.info("partitions: %s", ", ".join(map(str, sorted({number for _, number in meter.assigned}))) or "none")
         on_assigned()
 
     async def revoked(*_: Any, **__: Any) -> None:
@@ -118,7 +119,10 @@ async def learn_positions(app: faust.App, meter: Meter) -> None:
 
 
 def owner(app: faust.App, meter: Meter) -> Callable[[str], bool]:
-    """Whether a run's events come to this worker now: producers choose the partition by the run id (docs/events.md)."""
+    """Whether a run's events come to this worker now: producers choose the partition by the run id (docs/events.md).
+
+    All topics of events have as many partitions, and Faust gives those of the same number to the same worker.
+    """
     total = 0
 
     def owns(run_id: str) -> bool:

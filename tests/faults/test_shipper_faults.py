@@ -16,6 +16,7 @@ import psutil
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
+from runtide.events import Header
 from runtide.shipper import status
 from runtide.shipper.deliver import Link
 from runtide.shipper.loop import Outcome, Shipper, ShipperSettings
@@ -180,10 +181,10 @@ class NarrowLink(Link):
     limit_bytes = 20_000
 
     async def send(
-        self, run: str, writer: str, message: Message, report: bytes | None = None
+        self, header: Header, message: Message, report: bytes | None = None
     ) -> asyncio.Future[RecordMetadata]:
         if len(message.value) <= self.limit_bytes:
-            return await super().send(run, writer, message, report)
+            return await super().send(header, message, report)
         refusal = MessageSizeTooLargeError(f"{len(message.value)} bytes")
         if len(message.value) % 2:
             raise refusal

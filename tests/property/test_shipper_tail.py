@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtide.events import Header, segment_name
-from runtide.shipper.progress import Checkpoint, Progress
+from runtide.shipper.progress import Checkpoint, Place, Progress
 from runtide.shipper.tail import Limits, Message, Position, Tail, cut
 
 LINES = st.lists(st.binary(max_size=60).map(lambda line: line.replace(b"\n", b"?") + b"\n"), max_size=40)
@@ -58,24 +58,24 @@ def test_a_tail_reads_each_line_once_wherever_it_is_resumed(
 
 @given(
     acks=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), min_size=1, max_size=300),
-    committed=st.dictionaries(st.integers(0, 2), st.integers(-1, 400), max_size=3),
+    committed=st.dictionaries(st.tuples(st.just("t"), st.integers(0, 2)), st.integers(-1, 400), max_size=3),
     asked_at=st.integers(0, 300),
 )
 def test_what_is_confirmed_was_stored_however_checkpoints_are_thinned(
-    acks: list[tuple[int, int]], committed: dict[int, int], asked_at: int
+    acks: list[tuple[int, int]], committed: dict[Place, int], asked_at: int
 ) -> None:
     progress = Progress(Position(0, 0, 0), Position(0, 0, 0))
     offsets = {0: 0, 1: 0, 2: 0}
     sent = []
     for number, (partition, lines) in enumerate(acks, 1):
         end = Position(0, progress.acked.offset + 10 * lines, progress.acked.seq + lines)
-        checkpoint = Checkpoint(partition, offsets[partition], end, number)
+        checkpoint = Checkpoint(("t", partition), offsets[partition], end, number)
         offsets[partition] += 1
         progress.acknowledge(checkpoint)
         sent.append(checkpoint)
     progress.confirm(committed, asked_at)
     for point in sent:
         if point.end <= progress.confirmed:
-            assert committed.get(point.partition, -1) > point.offset and point.number <= asked_at
-    all_stored = all(committed.get(point.partition, -1) > point.offset for point in sent) and asked_at >= len(sent)
+            assert committed.get(point.place, -1) > point.offset and point.number <= asked_at
+    all_stored = all(committed.get(point.place, -1) > point.offset for point in sent) and asked_at >= len(sent)
     assert (progress.confirmed == sent[-1].end) >= all_stored

@@ -22,6 +22,8 @@ from runtide.shipper.shipment import remove_run_directory
 from runtide.shipper.tail import Limits, Position, Tail
 from tests.fixtures.waiting import wait_until
 
+PLACE = ("runtide.events", 0)
+
 
 def write_segment(folder: Path, number: int, seq: int, body: bytes, writer: str = "w") -> Path:
     path = folder / segment_name(writer, number)
@@ -111,15 +113,15 @@ class TestProgress:
     def test_memory_stays_bounded_when_nothing_is_confirmed(self) -> None:
         progress = Progress(START, START)
         for n in range(10_000):
-            progress.acknowledge(Checkpoint(0, n, Position(0, n, n), n))
+            progress.acknowledge(Checkpoint(PLACE, n, Position(0, n, n), n))
         assert len(progress._checkpoints) <= CHECKPOINTS_MAX
-        assert progress.confirm({0: 10_000}, 10_000) and progress.confirmed.seq == 9_999
+        assert progress.confirm({PLACE: 10_000}, 10_000) and progress.confirmed.seq == 9_999
 
     def test_a_broker_that_forgot_takes_back_what_was_not_confirmed(self) -> None:
         progress = Progress(START, START)
-        progress.acknowledge(Checkpoint(0, 0, Position(0, 10, 1), 1))
-        progress.acknowledge(Checkpoint(0, 1, Position(0, 20, 2), 2))
-        progress.confirm({0: 1}, 2)
+        progress.acknowledge(Checkpoint(PLACE, 0, Position(0, 10, 1), 1))
+        progress.acknowledge(Checkpoint(PLACE, 1, Position(0, 20, 2), 2))
+        progress.confirm({PLACE: 1}, 2)
         progress.forget_unconfirmed()
         assert progress.acked == progress.confirmed == Position(0, 10, 1) and not progress.waits
 

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from runtide.shipper.deliver import Committed, Link, LinkDown, backoff_s
+from runtide.shipper.deliver import Committed, Denied, Link, LinkDown, backoff_s
+from runtide.shipper.progress import Place
 from runtide.shipper.status import ShipperStatus
 
 log = logging.getLogger("runtide.shipper")
@@ -19,9 +20,9 @@ ANSWERS_MISSED_MAX = 3  # then the link is made anew
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The sink's committed offsets by partition. They hold for acknowledgements up to the `number` of the question."""
+    """The sink's committed offsets. They hold for acknowledgements up to the `number` of the question."""
 
-    offsets: Mapping[int, int]
+    offsets: Mapping[Place, int]
     number: int
 
 
@@ -34,6 +35,7 @@ class Contact:
     ) -> None:
         self.link = link
         self.up = False
+        self.denied = False  # Kafka is there and does not let us in
         self.incarnation = ""  # the broker's, at the time of all acknowledgements that are remembered
         self._status = status
         self._on_loss = on_loss
@@ -61,9 +63,10 @@ class Contact:
         try:
             task.result()
         except LinkDown as error:
+            self.denied = isinstance(error, Denied)
             self.fail(str(error))
             return False
-        self.up = True
+        self.up, self.denied = True, False
         self._missed = 0
         self._note_reachable(None)
         self._meet(self.link.cluster_id)

@@ -6,16 +6,24 @@ import asyncio
 import contextlib
 import os
 import random
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import RecordMetadata
 
-from runtide.events import EVENTS_TOPIC, MESSAGE_BYTES_MAX, REPORT_HEADER, VERSION
+from runtide.events import EVENTS_TOPIC, MESSAGE_BYTES_MAX, REPORT_HEADER, VERSION, Header, project_topic
+from runtide.kafka_trouble import cause, in_words, is_denial
+from runtide.shipper.progress import Place
 from runtide.shipper.tail import Message
 
 SINK_GROUP = "runtide-sink"
@@ -23,6 +31,7 @@ LINGER_MS = 10  # the poll interval does the batching; this joins what one poll 
 BATCH_BYTES = 900_000  # per partition; Apache Kafka takes 1 MiB unless told otherwise
 REQUEST_TIMEOUT_S = 10.0
 QUESTION_TIMEOUT_S = 5.0  # for small requests; a broker that hangs longer is as good as gone
+TOPICS_S = 10.0  # how old what is known of the topics may be
 NEW_BROKER_S = 0.5  # a broker that nothing was stored from yet is looked at twice, so far apart
 BACKOFF_S = (0.25, 5.0)  # first and longest pause between attempts to connect, before jitter
 
@@ -31,12 +40,20 @@ class LinkDown(Exception):
     """Kafka can't be used right now; the message says why."""
 
 
+class Denied(LinkDown):
+    """Kafka does not let us in with these settings, or we don't trust it by them."""
+
+
+class Refused(Exception):
+    """Kafka takes no messages of this project from us; the message says what to do. Those of others it may take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The sink's committed offsets by partition, as one incarnation of the broker (`cluster_id`) has them."""
+    """The sink's committed offsets, as one incarnation of the broker (`cluster_id`) has them."""
 
     cluster_id: str
-    offsets: Mapping[int, int]
+    offsets: Mapping[Place, int]
 
 
 class Link:
@@ -50,26 +67,29 @@ class Link:
         self._idempotent = True
         self._producer: AIOKafkaProducer | None = None
         self._admin: AIOKafkaAdminClient | None = None
-        self._partitions: list[TopicPartition] = []
+        self._partitions: dict[str, list[TopicPartition]] = {}  # of each topic of events that we may write to
+        self._used: set[str] = set()  # topics that something was sent to
+        self._topics_s = 0.0  # when they were looked for
         self._closing: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> None:
         """One attempt. Raises LinkDown."""
         self.disconnect()
+        options: dict[str, Any] = {}
         try:
             options = self._options()
             async with asyncio.timeout(2 * REQUEST_TIMEOUT_S):
                 self._admin = AIOKafkaAdminClient(request_timeout_ms=int(QUESTION_TIMEOUT_S * 1000), **options)
                 await self._admin.start()
                 self.cluster_id = await self._ask_cluster_id(self._admin)
-                await self._find_topic(self._admin)
+                await self._find_topics(self._admin)
                 if not await self._is_in_use(self._admin):
                     # An embedded broker that has just started makes its topics twice (runtide_workers.embedded.topics):
                     # what is sent in between would be gone.
                     await asyncio.sleep(NEW_BROKER_S)
                     if await self._ask_cluster_id(self._admin) != self.cluster_id:
                         raise LinkDown("it started anew")
-                    await self._find_topic(self._admin)
+                    await self._find_topics(self._admin)
                 self._producer = await self._start_producer(options)
         except LinkDown:
             self.disconnect()
@@ -79,7 +99,8 @@ class Link:
             raise
         except Exception as error:
             self.disconnect()
-            raise LinkDown(_reason(error)) from error
+            reason = await cause(error, options)
+            raise (Denied if is_denial(reason) else LinkDown)(in_words(reason)) from error
 
     def disconnect(self) -> None:
         """Let go of the connection at once; what it still holds is given up in the background."""
@@ -100,59 +121,90 @@ class Link:
             task.cancel()
 
     async def send(
-        self, run: str, writer: str, message: Message, report: bytes | None = None
+        self, header: Header, message: Message, report: bytes | None = None
     ) -> asyncio.Future[RecordMetadata]:
         """Hand one message over; the future is done when all replicas have it. Waits while the buffer is full.
 
         `report`: what the shipper says of itself, to go along.
 
-        Raises LinkDown, or MessageSizeTooLargeError.
+        Raises LinkDown, Refused, or MessageSizeTooLargeError.
         """
-        if self._producer is None:
+        if self._producer is None or self._admin is None:
             raise LinkDown("not connected")
+        key = header.run.encode()
         headers = [
             ("runtide-v", b"%d" % VERSION),
-            ("run", run.encode()),
-            ("writer", writer.encode()),
+            ("run", key),
+            ("writer", header.writer.encode()),
             ("first", b"%d" % message.first),
             ("count", b"%d" % message.count),
         ]
         if report is not None:
             headers.append((REPORT_HEADER, report))
         try:
-            sending = self._producer.send(EVENTS_TOPIC, message.value, key=run.encode(), headers=headers)
-            future: asyncio.Future[RecordMetadata] = await sending
-            return future
+            if time.monotonic() - self._topics_s > TOPICS_S:
+                async with asyncio.timeout(QUESTION_TIMEOUT_S):
+                    await self._find_topics(self._admin)
+            topic = self._topic_of(header.project)
+            future: asyncio.Future[RecordMetadata] = await self._producer.send(
+                topic, message.value, key=key, headers=headers
+            )
         except MessageSizeTooLargeError:
             raise
-        except KafkaError as error:
-            raise LinkDown(_reason(error)) from error
+        except TopicAuthorizationFailedError as error:
+            raise Refused(in_words(error)) from error
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise LinkDown(in_words(error)) from error
+        self._used.add(topic)
+        return future
 
     async def committed(self) -> Committed:
         """What the sink has committed. The broker's identity is the same before and after. Raises LinkDown."""
         admin = self._admin
         if admin is None:
             raise LinkDown("not connected")
+        places = [place for topic in self._used for place in self._partitions.get(topic, ())]
         try:
             async with asyncio.timeout(QUESTION_TIMEOUT_S):
                 while True:
                     before = await self._ask_cluster_id(admin)
-                    found = await admin.list_consumer_group_offsets(SINK_GROUP, partitions=self._partitions)
+                    found = await admin.list_consumer_group_offsets(SINK_GROUP, partitions=places)
                     if await self._ask_cluster_id(admin) == before:
-                        return Committed(before, {tp.partition: each.offset for tp, each in found.items()})
+                        return Committed(before, {(tp.topic, tp.partition): each.offset for tp, each in found.items()})
         except (KafkaError, OSError, TimeoutError) as error:
-            raise LinkDown(_reason(error)) from error
+            raise LinkDown(in_words(error)) from error
 
-    async def _find_topic(self, admin: AIOKafkaAdminClient) -> None:
+    def _topic_of(self, project: str) -> str:
+        """Its own where it has one, else the one of all. Raises Refused."""
+        own = project_topic(project)
+        topic = own if own in self._partitions else EVENTS_TOPIC
+        if topic not in self._partitions:
+            raise Refused(
+                f"neither topic {own} nor {EVENTS_TOPIC} is there for this user: grant it Write on one of them"
+            )
+        return topic
+
+    async def _find_topics(self, admin: AIOKafkaAdminClient) -> None:
+        """Which topics of events are there for us: where Kafka knows rights, it lists only what we may write to."""
         # All topics are listed, because asking for one by its name would make some brokers create it.
-        if EVENTS_TOPIC not in await admin.list_topics():
-            raise LinkDown(f"no topic {EVENTS_TOPIC} yet: start a worker or run `runtide migrate`")
-        described = (await admin.describe_topics([EVENTS_TOPIC]))[0]["partitions"]
-        self._partitions = [TopicPartition(EVENTS_TOPIC, each["partition"]) for each in described]
+        listed = await admin.list_topics()
+        found = {name for name in listed if name == EVENTS_TOPIC or name.startswith(project_topic(""))}
+        if not found:
+            missing = f"no topic {EVENTS_TOPIC} yet: start a worker or run `runtide migrate`"
+            if self._options().get("sasl_mechanism"):
+                raise LinkDown(f"{missing}, and grant this user Write on it (SECURITY.md)")
+            raise LinkDown(missing)
+        described = await admin.describe_topics(sorted(found))
+        self._partitions = {
+            each["topic"]: [TopicPartition(each["topic"], part["partition"]) for part in each["partitions"]]
+            for each in described
+        }
+        self._topics_s = time.monotonic()
 
     async def _is_in_use(self, admin: AIOKafkaAdminClient) -> bool:
         """Has the sink stored anything from this broker yet?"""
-        found = await admin.list_consumer_group_offsets(SINK_GROUP, partitions=self._partitions)
+        places = [place for places in self._partitions.values() for place in places]
+        found = await admin.list_consumer_group_offsets(SINK_GROUP, partitions=places)
         return any(each.offset >= 0 for each in found.values())
 
     async def _ask_cluster_id(self, admin: AIOKafkaAdminClient) -> str:
@@ -204,12 +256,6 @@ def _compression() -> str | None:
     except ImportError:
         return None  # gzip would cost more CPU than the loopback or LAN traffic is worth
     return "lz4"
-
-
-def _reason(error: BaseException) -> str:
-    text = str(error).strip()
-    name = type(error).__name__
-    return f"{name}: {text}" if text and name not in text else text or name
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:

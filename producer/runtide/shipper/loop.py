@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError
 
 from runtide.errors import ContractError
 from runtide.events import Header
+from runtide.kafka_trouble import in_words
 from runtide.shipper.contact import Answer, Contact
-from runtide.shipper.deliver import Link, LinkDown
+from runtide.shipper.deliver import Link, LinkDown, Refused
 from runtide.shipper.discovery import Discovery
 from runtide.shipper.report import Reports
 from runtide.shipper.shipment import Shipment, remove_run_directory
@@ -35,6 +36,8 @@ TEND_S = 0.25
 STATE_WRITES_PER_S = 100
 DRAIN_S = 5.0
 READ_AGAIN_S = 5.0  # after an I/O error
+REFUSED_AGAIN_S = 5.0  # somebody has to grant a right first
+DENIED_EXIT_S = 20.0  # one that trainers start comes with the settings of a trainer, and they may be mended by then
 ACKS_GATHER_S = 0.005  # acknowledgements come in bursts
 
 
@@ -44,6 +47,7 @@ class Outcome(Enum):
     IDLE = "nothing to do for a while"
     DONE = "everything that was there at the start is confirmed stored"
     STOPPED = "asked to stop"
+    DENIED = "these settings don't let it in; the next shipper may have others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Shipper:
         self._turn = 0
         self._discover_s = self._pump_s = self._tend_s = 0.0
         self._reports = Reports(self.measure)
-        self._busy_s = time.monotonic()
+        self._busy_s = self._let_in_s = time.monotonic()
 
     def stop(self) -> None:
         """Ask it to drain and stop; may be called from a signal handler of the loop."""
@@ -114,6 +118,8 @@ class Shipper:
                     return await self._drain()
                 if self.settings.once and self._is_done():
                     return Outcome.DONE
+                if self._is_shut_out(now):
+                    return Outcome.DENIED
                 if self._is_idle(now):
                     return Outcome.IDLE
             elif self._stop:
@@ -139,9 +145,10 @@ class Shipper:
         status.journals = len(self.shipments)
         status.writers = sum(not each.gone and not each.broken for each in self.shipments.values())
         status.backlog_bytes = status.unconfirmed_bytes = 0
+        status.refused = next((each.refused for each in self.shipments.values() if each.refused), None)
         behind_s = now
         for each in self.shipments.values():
-            if each.broken or not (each.unsettled or (each.look_s <= now and each.has_more)):
+            if each.broken or not (each.unsettled or each.refused or (each.look_s <= now and each.has_more)):
                 continue  # one that is to be looked at later had nothing more at the last look
             if each.behind_s is None and each.has_more:
                 each.behind_s = now
@@ -237,8 +244,13 @@ class Shipper:
         return more
 
     async def _send(self, shipment: Shipment, message: Message, now: float, report: bytes | None = None) -> bool:
+        if now < shipment.look_s or shipment.header is None:
+            return True  # an earlier message of it was refused in this round
         try:
-            future = await self._contact.link.send(shipment.run, shipment.writer, message, report)
+            future = await self._contact.link.send(shipment.header, message, report)
+        except Refused as error:
+            self._refuse(shipment, str(error))
+            return True
         except MessageSizeTooLargeError as error:
             self._shrink(shipment, message)
             self._contact.fail(str(error), remedied=True)
@@ -270,6 +282,9 @@ class Shipper:
                     self._shrink(shipment, head)
                     self._contact.fail(str(error), remedied=True)
                     return
+                except TopicAuthorizationFailedError as error:
+                    self._refuse(shipment, in_words(error))
+                    break
                 except Exception as error:  # noqa: BLE001 - whatever it is, the message is not delivered
                     self._contact.fail(f"{type(error).__name__}: {error}")
                     return
@@ -288,6 +303,13 @@ class Shipper:
                 if shipment.goodbye is not None and shipment.progress.acked >= shipment.goodbye:
                     self._save(shipment)
                     self._tend_s = 0.0
+
+    def _refuse(self, shipment: Shipment, reason: str) -> None:
+        """This one waits until its topic is there for us; the others go on."""
+        if shipment.refused != reason:
+            log.warning("%s/%s waits: %s", shipment.run, shipment.writer, reason)
+        self._in_flight_bytes -= shipment.in_flight_bytes
+        self.status.resent_lines += shipment.refuse(reason, time.monotonic() + REFUSED_AGAIN_S)
 
     def _shrink(self, shipment: Shipment, message: Message) -> None:
         """A broker refused this message, or a batch that it was in, for its size: send less at once; in the end, each
@@ -353,6 +375,12 @@ class Shipper:
         elif not os.path.isdir(self.settings.directory):
             return True  # deleted: nobody will write here any more
         return self.settings.idle_exit_s is not None and now - self._busy_s >= self.settings.idle_exit_s
+
+    def _is_shut_out(self, now: float) -> bool:
+        """Has Kafka not let us in for some time, as whom we came?"""
+        if not self._contact.denied:
+            self._let_in_s = now
+        return self.settings.idle_exit_s is not None and now - self._let_in_s >= DENIED_EXIT_S
 
     def _is_done(self) -> bool:
         """Is what was there at the start confirmed, and deleted where its writer is gone?"""

@@ -15,6 +15,8 @@ import orjson
 
 from runtide.shipper.tail import Position
 
+Place = tuple[str, int]  # topic and partition
+
 CHECKPOINTS_MAX = 64  # kept per writer while nothing is confirmed; thinned out beyond
 _STATE_BYTES = 160  # always written whole and in place, by one write(2): the directory's time stamp stays as it is
 START = Position(0, 0, 0)
@@ -22,12 +24,12 @@ START = Position(0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything up to `end` is stored once the sink has committed past `offset` of `partition`.
+    """Everything up to `end` is stored once the sink has committed past `offset` at `place`.
 
     `number` counts the acknowledgements of all writers, so that an answer isn't taken for what came after its question.
     """
 
-    partition: int
+    place: Place
     offset: int
     end: Position
     number: int
@@ -53,8 +55,8 @@ class Progress:
         if len(self._checkpoints) > CHECKPOINTS_MAX:
             self._thin_out()
 
-    def confirm(self, committed: Mapping[int, int], number: int) -> bool:
-        """Take the sink's committed offsets by partition. True if the confirmed position has moved.
+    def confirm(self, committed: Mapping[Place, int], number: int) -> bool:
+        """Take the sink's committed offsets by place. True if the confirmed position has moved.
 
         Only what was acknowledged before the question was asked (checkpoints up to `number`) can be confirmed by its
         answer: later acknowledgements may come from a broker that started anew in between, with other offsets.
@@ -62,7 +64,7 @@ class Progress:
         moved = False
         while self._checkpoints:
             first = self._checkpoints[0]
-            if first.number > number or committed.get(first.partition, -1) <= first.offset:
+            if first.number > number or committed.get(first.place, -1) <= first.offset:
                 break
             self.confirmed = first.end
             self._checkpoints.popleft()
@@ -75,12 +77,12 @@ class Progress:
         self.acked = self.confirmed
 
     def _thin_out(self) -> None:
-        """Drop every second checkpoint that a later one of the same partition stands for as well."""
+        """Drop every second checkpoint that a later one of the same place stands for as well."""
         kept: deque[Checkpoint] = deque()
         points = self._checkpoints
         while points:
             point = points.popleft()
-            if points and points[0].partition == point.partition and points[0].offset > point.offset:
+            if points and points[0].place == point.place and points[0].offset > point.offset:
                 point = points.popleft()
             kept.append(point)
         self._checkpoints = kept

@@ -50,6 +50,7 @@ class Shipment:
         "in_flight_bytes",
         "look_s",
         "progress",
+        "refused",
         "run",
         "tail",
         "writer",
@@ -74,6 +75,7 @@ class Shipment:
         self.goal = self._end()  # (segment, offset) of what was there at first sight
         self.gone = False  # the writer is dead, and its journal complete
         self.fate_known = False  # it has been looked whether the writer lives
+        self.refused: str | None = None  # why Kafka does not take it, though it takes others
         self.broken = False  # the journal can't be read; it stays where it is
         self.goodbye: Position | None = None  # the end of its `finish` or `end` line, once read
         self.grew_s = now
@@ -128,7 +130,10 @@ class Shipment:
         metadata = head.future.result()
         self.in_flight.popleft()
         self.in_flight_bytes -= len(head.message.value)
-        self.progress.acknowledge(Checkpoint(metadata.partition, metadata.offset, head.message.end, number))
+        self.refused = None
+        self.progress.acknowledge(
+            Checkpoint((metadata.topic, metadata.partition), metadata.offset, head.message.end, number)
+        )
         self.behind_s = self.in_flight[0].read_s if self.in_flight else None
         return head.message
 
@@ -141,6 +146,11 @@ class Shipment:
             self.progress.forget_unconfirmed()
         self.tail.at = self.progress.acked
         return max(before - self.tail.at.seq, 0)
+
+    def refuse(self, reason: str, again_s: float) -> int:
+        """Kafka takes none of this for now: go back to what it has, and read on at `again_s`. Gives lines."""
+        self.refused, self.look_s = reason, again_s
+        return self.rewind(to_confirmed=False)
 
     def look_after_writer(self, now: float) -> Fate | None:
         """Find out whether the writer lives, when it is time to. None: not looked. Raises OSError."""

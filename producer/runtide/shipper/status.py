@@ -23,6 +23,7 @@ class ShipperStatus:
     running: bool = False  # found out by the reader: the shipper holds its lock
     reachable: bool | None = None  # None: not tried yet
     error: str | None = None  # why Kafka can't be used right now
+    refused: str | None = None  # why Kafka takes some runs' messages no more, or not yet
     cluster_id: str = ""
     writers: int = 0  # alive
     journals: int = 0  # writers with something still to send, to confirm or to come

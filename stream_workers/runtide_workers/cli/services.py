@@ -18,8 +18,10 @@ def migrate(partitions: int | None, as_json: bool) -> int:
     from runtide_storage.migrate import migrate as apply
     from runtide_storage.settings import clickhouse_url, named_users
     from runtide_storage.users import ensure_users
+    from runtide_workers.settings import isolated_projects
     from runtide_workers.topics import PARTITIONS, TopicError, ensure_topics
 
+    isolated = isolated_projects()
     client = connect(clickhouse_url("writer"))
     try:
         applied = apply(client, cluster_name())
@@ -32,7 +34,8 @@ def migrate(partitions: int | None, as_json: bool) -> int:
             print(f"ClickHouse: users {', '.join(users)}, which only read", flush=True)
     kafka = runtide.settings.load().kafka
     try:
-        created = ensure_topics(kafka, partitions or PARTITIONS, options=runtide.settings.kafka_client_options())
+        options = runtide.settings.kafka_client_options()
+        created = ensure_topics(kafka, partitions or PARTITIONS, options=options, isolated=isolated)
     except TopicError as error:
         raise CommandError(str(error), UNREACHABLE) from None
     if as_json:
