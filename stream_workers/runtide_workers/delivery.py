@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from runtide_storage.errors import Unreachable
 from runtide_workers.envelope import Message
@@ -15,10 +15,13 @@ from runtide_workers.health import Meter
 from runtide_workers.sink import Stored
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 BACKOFF_S = 0.2
 BACKOFF_MAX_S = 5.0
 BATCH_BYTES_MAX = 24 << 20  # of messages stored together: about 1.5 M points of lines of 100
+AHEAD_BYTES_MAX = 32 << 20  # of messages read while a batch is stored; a message may have 8 MiB
+AHEAD_MESSAGES_MAX = 8_192
 
 
 class Batches(Protocol):
@@ -93,6 +96,39 @@ class Delivery:
         except TimeoutError:
             return
         raise Closing
+
+
+class ReadAhead(Generic[T]):
+    """What was read while a batch was being stored, in order: the slower the store, the larger the next batch.
+
+    For one task that puts and one that takes.
+    """
+
+    def __init__(self, bytes_max: int = AHEAD_BYTES_MAX, count_max: int = AHEAD_MESSAGES_MAX) -> None:
+        self._bytes_max, self._count_max = bytes_max, count_max
+        self._waiting: list[T] = []
+        self._bytes = 0
+        self._changed = asyncio.Event()
+
+    async def put(self, some: Sequence[T], size_bytes: int) -> None:
+        """Add to the end; waits first while there is too much already."""
+        while self._bytes >= self._bytes_max or len(self._waiting) >= self._count_max:
+            await self._next_change()
+        self._waiting += some
+        self._bytes += size_bytes
+        self._changed.set()
+
+    async def take(self) -> Sequence[T]:
+        """All there is, once there is any."""
+        while not self._waiting:
+            await self._next_change()
+        taken, self._waiting, self._bytes = self._waiting, [], 0
+        self._changed.set()
+        return taken
+
+    async def _next_change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
 
 
 def by_size(messages: Sequence[Message], bytes_max: int = BATCH_BYTES_MAX) -> Iterator[Sequence[Message]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
@@ -18,7 +18,7 @@ import mode
 from aiokafka.partitioner import murmur2
 
 from runtide.events import EVENTS_TOPIC, project_topic
-from runtide_workers.delivery import Closing, Delivery, by_size
+from runtide_workers.delivery import Closing, Delivery, ReadAhead, by_size
 from runtide_workers.envelope import Message
 from runtide_workers.fetching import fetch_soon
 from runtide_workers.health import Meter, Partition
@@ -74,26 +74,43 @@ def build(
     names = {EVENTS_TOPIC, *map(project_topic, settings.isolated)}
     topic = app.topic(*sorted(names), value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
 
-    async def store(stream: Any) -> None:
+    async def sink(stream: Any) -> None:
+        """Reads on while a batch is stored. It does not return until the app is stopped, whatever happens: that would
+        let Faust acknowledge and go on."""
+        ahead: ReadAhead[Any] = ReadAhead()
+        storing = asyncio.create_task(guarded(store(stream, ahead)))
         try:
-            async for events in stream.noack_take(settings.take_messages, within=settings.take_within_s):
-                taken = [_message(event.message) for event in events]
-                done = 0
-                for batch in by_size(taken):
-                    await delivery.store(batch)
-                    for event in events[done : done + len(batch)]:
-                        await stream.ack(event)
-                    done += len(batch)
-                    await app.consumer.commit()  # at once: `Run.finish` may be waiting for it
+            await guarded(read(stream, ahead))
+            await asyncio.Event().wait()
+        finally:
+            storing.cancel()
+
+    async def read(stream: Any, ahead: ReadAhead[Any]) -> None:
+        async for events in stream.noack_take(settings.take_messages, within=settings.take_within_s):
+            await ahead.put(events, sum(len(event.message.value or b"") for event in events))
+
+    async def store(stream: Any, ahead: ReadAhead[Any]) -> None:
+        while True:
+            events = await ahead.take()
+            done = 0
+            for batch in by_size([_message(event.message) for event in events]):
+                await delivery.store(batch)
+                for event in events[done : done + len(batch)]:
+                    await stream.ack(event)
+                done += len(batch)
+                await app.consumer.commit()  # at once: `Run.finish` may be waiting for it
+
+    async def guarded(work: Awaitable[None]) -> None:
+        try:
+            await work
         except Closing:
             pass
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, it must not reach Faust
             on_failed(error)
-        await asyncio.Event().wait()  # until the app is stopped: leaving would let Faust acknowledge and go on
 
-    app.agent(topic, name="sink", concurrency=1)(store)
+    app.agent(topic, name="sink", concurrency=1)(sink)
 
     async def assigned(*arguments: Any, **_: Any) -> None:
         places: set[Any] = arguments[-1]

@@ -7,7 +7,7 @@ import pytest
 
 from runtide_storage.errors import Unreachable
 from runtide_workers import delivery
-from runtide_workers.delivery import Closing, Delivery, by_size
+from runtide_workers.delivery import Closing, Delivery, ReadAhead, by_size
 from runtide_workers.envelope import Message
 from runtide_workers.health import Meter
 from runtide_workers.sink import Stored
@@ -100,3 +100,44 @@ def test_batches_are_cut_by_size(sizes: tuple[int, ...], cut: list[int]) -> None
     parts = list(by_size(batch, 10))
     assert [len(part) for part in parts] == cut
     assert [each for part in parts for each in part] == batch
+
+
+def test_what_is_read_while_a_batch_is_stored_is_the_next_batch_and_no_more_than_fits() -> None:
+    async def scenario() -> tuple[list[Sequence[int]], int]:
+        ahead: ReadAhead[int] = ReadAhead(bytes_max=100, count_max=1_000)
+        read = 0
+
+        async def reader() -> None:
+            nonlocal read
+            for number in range(50):
+                await ahead.put([2 * number, 2 * number + 1], size_bytes=20)
+                read += 2
+
+        reading = asyncio.create_task(reader())
+        taken: list[Sequence[int]] = []
+        most_ahead = 0
+        while sum(map(len, taken)) < 100:
+            taken.append(await ahead.take())
+            for _ in range(20):  # a store that takes long
+                await asyncio.sleep(0)
+            most_ahead = max(most_ahead, read - sum(map(len, taken)))
+        await reading
+        return taken, most_ahead
+
+    taken, most_ahead = asyncio.run(scenario())
+    assert [number for batch in taken for number in batch] == list(range(100))
+    assert most_ahead == 10  # 100 bytes
+    assert [len(batch) for batch in taken[1:-1]] == [10] * len(taken[1:-1])
+
+
+def test_small_messages_are_counted_too() -> None:
+    async def scenario() -> None:
+        ahead: ReadAhead[int] = ReadAhead(bytes_max=100, count_max=3)
+        await ahead.put([1, 2, 3], size_bytes=0)
+        waits = asyncio.create_task(ahead.put([4], size_bytes=0))
+        await asyncio.sleep(0)
+        assert not waits.done()
+        assert await ahead.take() == [1, 2, 3]
+        assert await ahead.take() == [4]
+
+    asyncio.run(scenario())
