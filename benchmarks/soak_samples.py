@@ -22,15 +22,15 @@ Row = dict[str, float | str]
 
 
 class Sampler:
-    """`with Sampler(stack, {"trainer": pid}, folder)`: a row per process and one of the path, every EVERY_S.
+    """`with Sampler(stack, {"trainer": pid}, folder)`: a row per process and one of the path, every `every_s`.
 
     They are in `processes` and `path`, and in two CSV files of `folder` as they come.
     """
 
-    def __init__(self, stack: Stack, others: Mapping[str, int], folder: Path) -> None:
+    def __init__(self, stack: Stack, others: Mapping[str, int], folder: Path, every_s: float = EVERY_S) -> None:
         self.processes: list[Row] = []
         self.path: list[Row] = []
-        self._stack, self._others, self._folder = stack, others, folder
+        self._stack, self._others, self._folder, self._every_s = stack, others, folder, every_s
         self._began = time.monotonic()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -57,7 +57,7 @@ class Sampler:
                 open(self._folder / "path.csv", "w", newline="") as path,
             ):
                 while not self._end.is_set():
-                    next_s = time.monotonic() + EVERY_S
+                    next_s = time.monotonic() + self._every_s
                     found = self._look_at_processes()
                     write(processes, found, header=not self.processes)
                     self.processes += found
