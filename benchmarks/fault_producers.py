@@ -17,8 +17,8 @@ from tests.fixtures.workers import PROJECT
 
 ROOT = Path(__file__).parents[1]
 FAMILY_PROJECT, GROUP, TAG = "family", "nightly", "baseline"
-SCALARS, CALLS_PER_S = 10, 4.0  # of one of the crowd
-STEPS, STEPS_PER_S, WORSE = 150, 5.0, 1.3  # of a run of a family
+SCALARS = 10  # of one of the crowd, in each call
+STEPS, STEPS_PER_S, WORSE = 100, 3.0, 1.3  # of a run of a family
 BASELINES = 8
 STEADY_KEYS = [key_id(f"m{number}") for number in range(SCALARS)]
 LOSS_KEY = key_id(LOSS)
@@ -66,8 +66,9 @@ class Producer:
 class Producers:
     """`slots` processes at any time, `families` of them in short runs of a family: who ends is followed by another."""
 
-    def __init__(self, home: Path, kafka: str, slots: int, families: int, seed: int) -> None:
+    def __init__(self, home: Path, kafka: str, slots: int, families: int, calls_per_s: float, seed: int) -> None:
         self.home, self.kafka, self.slots, self.families = home, kafka, slots, families
+        self.calls_per_s = calls_per_s  # of one of the crowd
         self.all: list[Producer] = []
         self.alive: list[Producer] = []
         self._chance = random.Random(seed)
@@ -121,7 +122,7 @@ class Producers:
             words += ["--project", FAMILY_PROJECT, "--run", f"f{number}", "--group", GROUP, "--worse", worse]
             words += ["--calls", STEPS, "--rate", STEPS_PER_S, *(["--tag", tag] if tag else [])]
         else:
-            words += ["--project", PROJECT, "--calls", 10**9, "--rate", CALLS_PER_S, "--until", self._end]
+            words += ["--project", PROJECT, "--calls", 10**9, "--rate", self.calls_per_s, "--until", self._end]
         env = {name: text for name, text in os.environ.items() if not name.startswith("RUNTIDE_")}
         env |= {"RUNTIDE_KAFKA": self.kafka, "RUNTIDE_DIR": str(self.home / "journal"), "PYTHONPATH": str(ROOT)}
         with (self.home / "producers.log").open("ab") as log:

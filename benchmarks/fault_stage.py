@@ -207,7 +207,7 @@ def _send(pid: int, number: signal.Signals) -> None:
 
 
 @contextmanager
-def stage(home: Path, *, slots: int, families: int, seed: int, lag_s_max: float) -> Iterator[Stage]:
+def stage(home: Path, *, slots: int, families: int, calls_per_s: float, seed: int, lag_s_max: float) -> Iterator[Stage]:
     """Three brokers, ClickHouse, two workers, and the baselines of the families trained; all killed at the end."""
     (home / "end").unlink(missing_ok=True)
     kafka = ApacheKafka(home / "kafka", 3)
@@ -217,7 +217,7 @@ def stage(home: Path, *, slots: int, families: int, seed: int, lag_s_max: float)
             f'[[notify]]\nurl = "{webhook.url}"\nseverity = "page"\n\n'
             f'[[project]]\nname = "{FAMILY_PROJECT}"\ncooldown_s = 0\n'  # each run stands for itself
         )
-        producers = Producers(home, kafka.bootstrap, slots, families, seed)
+        producers = Producers(home, kafka.bootstrap, slots, families, calls_per_s, seed)
         env = {"RUNTIDE_ALERTS": str(config), "RUNTIDE_HOME": str(home)}
         made = Stage(services, kafka, producers, webhook, env, lag_s_max)
         try:

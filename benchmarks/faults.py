@@ -80,12 +80,13 @@ def campaign(
     outage_s: float = 600.0,
     slots: int = 50,
     families: int = 10,
+    calls_per_s: float = 4.0,
     lag_s_max: float = 2.0,
     outcome: Outcome | None = None,
 ) -> Outcome:
     """Run it in `home`. Raises AssertionError if something does not recover; `outcome` has what was till then."""
     outcome, began = outcome or Outcome(), time.monotonic()
-    with stage(home, slots=slots, families=families, seed=seed, lag_s_max=lag_s_max) as made:
+    with stage(home, slots=slots, families=families, calls_per_s=calls_per_s, seed=seed, lag_s_max=lag_s_max) as made:
         made.recovered(time.monotonic())
         say(f"{slots} processes are up after {time.monotonic() - began:.0f} s; seed {seed}")
         if faults:
@@ -258,6 +259,7 @@ def main() -> int:
     parser.add_argument(
         "--lag-s", type=float, default=2.0, help="recovered is what lags no more; more on a busy machine"
     )
+    parser.add_argument("--calls-per-s", type=float, default=4.0, help="of log, by each of the other producers")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it, logs and all")
     args = parser.parse_args()
 
@@ -276,7 +278,7 @@ def main() -> int:
         try:
             campaign(
                 home, say, seed=args.seed, faults=args.faults, stop_s_max=args.stop_s, rebalance_s=args.rebalance_s,
-                outage_s=args.outage_s, slots=args.producers, families=args.families, lag_s_max=args.lag_s,
+                outage_s=args.outage_s, slots=args.producers, families=args.families, calls_per_s=args.calls_per_s, lag_s_max=args.lag_s,
                 outcome=outcome,
             )  # fmt: skip
         except KeyboardInterrupt:

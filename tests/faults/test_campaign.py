@@ -33,6 +33,7 @@ def test_ten_faults_a_rebalance_and_an_outage(tmp_path: Path) -> None:
         slots=24,
         families=8,
         lag_s_max=10,
+        calls_per_s=2,
     )
     assert outcome.bad == 0, table(outcome)
     assert len(outcome.survived) == FAULTS
