@@ -278,8 +278,8 @@ def main() -> int:
         try:
             campaign(
                 home, say, seed=args.seed, faults=args.faults, stop_s_max=args.stop_s, rebalance_s=args.rebalance_s,
-                outage_s=args.outage_s, slots=args.producers, families=args.families, calls_per_s=args.calls_per_s, lag_s_max=args.lag_s,
-                outcome=outcome,
+                outage_s=args.outage_s, slots=args.producers, families=args.families, calls_per_s=args.calls_per_s,
+                lag_s_max=args.lag_s, outcome=outcome,
             )  # fmt: skip
         except KeyboardInterrupt:
             print(f"\n{table(outcome)}\n\ninterrupted; all processes are ended", file=sys.stderr)
