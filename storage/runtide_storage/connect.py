@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import logging
+import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +25,8 @@ logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 120
-_URL_FORM = "http://user:password@host:port/database"
+_URL_FORM = "http[s]://user:password@host:port/database"
+_CAFILE = "RUNTIDE_CLICKHOUSE_CAFILE"  # whom an https:// URL is believed; without it, whom the system trusts
 _UNKNOWN_DATABASE = 81
 _NOT_MIGRATED = (60, _UNKNOWN_DATABASE)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -79,7 +82,7 @@ class Endpoint:
 def connect(
     url: str | Endpoint, *, settings: Mapping[str, Any] | None = None, answer_timeout_s: float = ANSWER_TIMEOUT_S
 ) -> Driver:
-    """A client that threads may share (no session). Raises `Unreachable`.
+    """A client that threads may share (no session). Raises `Unreachable`; `StorageError`: no such CA file.
 
     The database need not exist yet: `migrate` creates it.
     """
@@ -98,6 +101,10 @@ def connect(
         "query_retries": 1,
         "settings": CLUSTER_SETTINGS | dict(settings or {}),
     }
+    if where.secure and (trusted := os.environ.get(_CAFILE)):
+        if not os.access(trusted, os.R_OK):
+            raise StorageError(f"{_CAFILE}={trusted}: no such file, or it can't be read")
+        options["ca_cert"] = trusted
     try:
         # Not `database=`: one that does not exist yet would fail here.
         driver = clickhouse_connect.get_client(**options)
@@ -118,10 +125,28 @@ def why_unreachable(error: BaseException, where: object) -> str:
     if code == 516:
         return f"ClickHouse at {where} refuses this user and password: check RUNTIDE_CLICKHOUSE"
     if code is None:
+        if (doubt := _tls_doubt(error)) is not None:
+            return f"ClickHouse at {where}: {doubt}"
         return f"ClickHouse at {where} can't be reached: start it with `runtide up`, or check RUNTIDE_CLICKHOUSE"
     if code in _NOT_MIGRATED:
         return f"ClickHouse at {where} has no such table or database: run `runtide migrate` ({one_line(error)})"
     return f"ClickHouse at {where} can't answer now: {one_line(error)}"
+
+
+def _tls_doubt(error: BaseException | None) -> str | None:
+    """What is wrong with its TLS, if that is what is behind the error."""
+    while error is not None:
+        reason = error.reason if isinstance(error, urllib3.exceptions.MaxRetryError) else None
+        for each in (error, reason, *(error.args[:1] if isinstance(error, urllib3.exceptions.SSLError) else ())):
+            if isinstance(each, ssl.SSLCertVerificationError):
+                wrong = f"its certificate can't be verified ({each.verify_message})"
+                if each.verify_message.startswith(("Hostname mismatch", "IP address mismatch")):
+                    return f"{wrong}: correct the host in RUNTIDE_CLICKHOUSE"
+                return f"{wrong}: {_CAFILE} must name the file of the CA that signed it"
+            if isinstance(each, ssl.SSLError):
+                return "it does not speak TLS there: RUNTIDE_CLICKHOUSE must have http:// or the port of https"
+        error = reason or error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager

@@ -96,6 +96,34 @@ def test_they_can_only_read_and_nothing_beside_the_tables(database: Engine, role
                 client.sql(statement)
 
 
+def test_the_workers_user_stays_inside_its_database(database: Engine, tmp_path: Path) -> None:
+    driver = database.client("writer")
+    assert driver.command("SELECT currentUser()") == "writer"
+    for statement in (
+        "CREATE USER x",
+        "ALTER USER reader IDENTIFIED BY 'x'",
+        "DROP USER reader",
+        "GRANT SELECT ON *.* TO reader",
+        "CREATE SETTINGS PROFILE x",
+        "SELECT * FROM system.users",
+        "CREATE DATABASE another",
+        "DROP DATABASE system",
+        "CREATE TABLE default.x (n UInt8) ENGINE = Memory",
+        "CREATE FUNCTION f AS x -> x",
+        "SYSTEM SHUTDOWN",
+        f"SELECT * FROM file('{tmp_path}/x', 'LineAsString', 'l String')",
+        f"INSERT INTO FUNCTION file('{tmp_path}/x', 'CSV', 'n UInt8') VALUES (1)",
+        "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString', 'l String')",
+        "SELECT * FROM remote('127.0.0.1', 'system', 'one')",
+        "SELECT * FROM executable('x', 'TSV', 'l String')",
+        "CREATE TABLE x (l String) ENGINE = File(LineAsString)",
+        "CREATE TABLE x (l String) ENGINE = URL('http://127.0.0.1:1/', LineAsString)",
+    ):
+        with pytest.raises(ClickHouseError, match=r"(?i)privileges|readonly"):
+            driver.command(statement)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
