@@ -9,7 +9,7 @@ MIN_PYTHON := 3.11
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-down test test-faults check format bench lock clean
+.PHONY: help venv demo demo-down test test-faults check audit format bench lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
@@ -47,6 +47,9 @@ check: $(READY)  ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+audit: $(READY)  ## known vulnerabilities of what requirements.lock pins; without a network it says so
+	@$(BIN)/python .ci/audit.py
 
 format: $(READY)  ## let ruff format and mend what it can
 	@$(BIN)/ruff check --fix-only --quiet .
