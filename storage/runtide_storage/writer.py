@@ -24,6 +24,9 @@ __all__ = ["Pair", "StoredWriter", "Touched", "Writer"]
 
 POINTS_PER_INSERT_MAX = 1_000_000
 IDS_PER_QUERY_MAX = 1_000
+# No search for points that stand in one insert twice: that is half of its cost, a batch has none, and if it had, FINAL
+# would make one of them.
+AS_THEY_COME = {"optimize_on_insert": 0}
 
 STALE_WINDOW_S = 86_400  # what a crash left behind was stored shortly before it, hence near the newest
 
@@ -60,7 +63,7 @@ class Writer:
                 block = native_points(columns, start, min(start + POINTS_PER_INSERT_MAX, total))
             except ValueError as error:
                 raise Rejected(str(error)) from error
-            self._insert("points", list(POINT_COLUMNS), block, "Native")
+            self._insert("points", list(POINT_COLUMNS), block, "Native", AS_THEY_COME)
 
     def rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows of a small table, with the columns of the first; times are ints in the unit of their column."""
@@ -73,7 +76,7 @@ class Writer:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, arrow.schema) as stream:
             stream.write_table(arrow)
-        self._insert(table, arrow.column_names, sink.getvalue().to_pybytes(), "ArrowStream")
+        self._insert(table, arrow.column_names, sink.getvalue().to_pybytes(), "ArrowStream", {})
 
     def load_writers(self, pairs: Iterable[Pair]) -> dict[Pair, StoredWriter]:
         """What is known of these (run, writer) pairs; those never seen are left out."""
@@ -185,9 +188,9 @@ class Writer:
         with write_errors(address(self._client)):
             _twice(lambda: self._client.command(sql))
 
-    def _insert(self, table: str, columns: Sequence[str], block: bytes, form: str) -> None:
+    def _insert(self, table: str, columns: Sequence[str], block: bytes, form: str, settings: dict[str, Any]) -> None:
         with write_errors(address(self._client)):
-            _twice(lambda: self._client.raw_insert(table, columns, block, fmt=form))
+            _twice(lambda: self._client.raw_insert(table, columns, block, fmt=form, settings=settings))
 
 
 def _twice(act: Callable[[], T]) -> T:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from runtide.events import LINE_BYTES_MAX, name_fault
 from runtide_workers.envelope import BadMessage, Envelope, Message, open_envelope
 from runtide_workers.shapes import BAD_SHAPE, Shapes
+from runtide_workers.spread import spread
 
 INT64_MAX = 2**63 - 1
 KIND_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz_")
@@ -71,7 +72,11 @@ class DeadLetter:
 
 @dataclass(slots=True)
 class Decoded:
-    """The rows of some messages. `points` has the columns run, key, step, ts (ms), value, attempt, writer, seq."""
+    """The rows of some messages.
+
+    `points` has the columns run, key, step, ts (ms), value, attempt, writer, seq, and is sorted by run and key; within
+    these points stand as they arrived.
+    """
 
     points: dict[str, NDArray[Any]]
     metrics: dict[int, str]  # key -> name of every metric in `points`
@@ -229,20 +234,17 @@ class _Batch:
         steps = np.array(self.steps, dtype=np.int64)
 
         def of_parts(values: Iterable[int], dtype: type) -> NDArray[Any]:
-            return np.repeat(np.repeat(np.fromiter(values, dtype, len(self.ends)), lines_of), lens)
+            return np.repeat(np.fromiter(values, dtype, len(self.ends)), lines_of)
 
-        total = int(lens.sum())
-        before = np.cumsum(lens) - lens
-        points: dict[str, NDArray[Any]] = {
-            "run": of_parts((part.envelope.run for part, _ in self.ends), np.uint64),
-            "key": table.keys[np.repeat(table.starts[shape] - before, lens) + np.arange(total)],
-            "step": np.repeat(steps, lens),
-            "ts": np.repeat(ts, lens),
-            "value": np.array(self.values, dtype=np.float64),
+        lines: dict[str, NDArray[Any]] = {
+            "step": steps,
+            "ts": ts,
             "attempt": of_parts((part.attempt for part, _ in self.ends), np.uint16),
             "writer": of_parts((part.envelope.writer for part, _ in self.ends), np.uint64),
-            "seq": np.repeat(np.array(self.seqs, dtype=np.uint64), lens),
+            "seq": np.array(self.seqs, dtype=np.uint64),
         }
+        run = of_parts((part.envelope.run for part, _ in self.ends), np.uint64)
+        points = spread(shape, run, lines, np.array(self.values, dtype=np.float64), table)
         metrics = {key: name for used in set(self.shape) for key, name in self.shapes.names(used)}
         decoded = Decoded(points, metrics, self.events, self.dead)
         users = table.has_user_metric[shape]

@@ -19,9 +19,10 @@ SYSTEM_PREFIX = "system/"  # what the SDK samples by itself: no sign of progress
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Shape i is keys[starts[i] : starts[i] + lens[i]]."""
+    """Shape i has the keys unique[ranks[starts[i] : starts[i] + lens[i]]]."""
 
-    keys: NDArray[np.uint64]
+    unique: NDArray[np.uint64]  # sorted
+    ranks: NDArray[np.int64]
     starts: NDArray[np.int64]
     lens: NDArray[np.int64]
     has_user_metric: NDArray[np.bool_]
@@ -57,7 +58,8 @@ class Shapes(dict[tuple[Any, ...], int]):
         if self._table is None:
             lens = np.fromiter(map(len, self._names), np.int64, len(self._names))
             keys = np.concatenate(self._keys) if self._keys else np.empty(0, np.uint64)
-            self._table = Table(keys, np.cumsum(lens) - lens, lens, np.array(self._user, dtype=np.bool_))
+            unique, ranks = np.unique(keys, return_inverse=True)
+            self._table = Table(unique, ranks, np.cumsum(lens) - lens, lens, np.array(self._user, dtype=np.bool_))
         return self._table
 
     def trim(self) -> None:

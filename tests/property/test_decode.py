@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtide_storage.ids import key_id
+from runtide.events import EVENTS_TOPIC
+from runtide_storage.ids import key_id, run_key, writer_key
 from runtide_workers.decode import Part, decode, decode_parts
 from runtide_workers.envelope import Message, open_envelope
 from runtide_workers.records import dead_letter_rows, records
@@ -31,10 +32,12 @@ json_values = st.recursive(
 odd_lines = st.dictionaries(st.sampled_from(["t", "s", "m", "e", "d", "x"]), json_values | times | steps, max_size=6)
 
 
-def message(lines: list[bytes], first: int = 0, count: int | None = None) -> Message:
-    headers = {"runtide-v": "1", "run": "r", "writer": "w", "first": str(first), "count": str(count or len(lines))}
-    value = b"\n".join([json.dumps(HEADER).encode(), *lines]) + b"\n"
-    return Message("t", 0, 0, 0, b"r", value, [(name, text.encode()) for name, text in headers.items()])
+def message(
+    lines: list[bytes], first: int = 0, count: int | None = None, *, run: str = "r", writer: str = "w"
+) -> Message:
+    headers = {"runtide-v": "1", "run": run, "writer": writer, "first": str(first), "count": str(count or len(lines))}
+    value = b"\n".join([json.dumps(HEADER | {"run": run, "writer": writer}).encode(), *lines]) + b"\n"
+    return Message(EVENTS_TOPIC, 0, 0, 0, b"r", value, [(name, text.encode()) for name, text in headers.items()])
 
 
 def encode(t: int, step: int, metrics: dict[str, float]) -> bytes:
@@ -47,19 +50,20 @@ def bits(value: float) -> bytes:
 
 
 def rows(decoded: Any) -> list[tuple[Any, ...]]:
+    """The points, line by line."""
     columns = [decoded.points[name].tolist() for name in ("seq", "ts", "step", "key")]
-    return list(zip(*columns, map(bits, decoded.points["value"].tolist()), strict=True))
+    return sorted(zip(*columns, map(bits, decoded.points["value"].tolist()), strict=True))
 
 
 @given(st.lists(metric_lines, min_size=1, max_size=8), st.integers(0, 2**62))
 def test_every_value_comes_back_to_the_bit(lines: list[Line], first: int) -> None:
     decoded = decode([message([encode(*line) for line in lines], first)])
     assert decoded.dead == []
-    assert rows(decoded) == [
+    assert rows(decoded) == sorted(
         (seq, t // 1_000_000, step, key_id(name), bits(float(value)))
         for seq, (t, step, metrics) in enumerate(lines, first)
         for name, value in metrics.items()
-    ]
+    )
 
 
 @given(st.lists(st.binary(max_size=60).map(lambda raw: raw.replace(b"\n", b" ")), min_size=1, max_size=6))
@@ -96,7 +100,7 @@ def test_fast_and_strict_path_agree(lines: list[dict[str, Any]]) -> None:
     st.dictionaries(st.sampled_from(["runtide-v", "run", "writer", "first", "count", "x"]), st.binary(max_size=20)),
 )
 def test_any_message_is_stored_or_dead(value: bytes | None, headers: dict[str, bytes]) -> None:
-    decoded = decode([Message("t", 0, 0, 0, None, value, list(headers.items()))])
+    decoded = decode([Message(EVENTS_TOPIC, 0, 0, 0, None, value, list(headers.items()))])
     assert [letter.line for letter in decoded.dead] == [-1]
     dead_letter_rows(decoded.dead, "broker")
 
@@ -140,9 +144,36 @@ def test_wanted_ranges_are_taken_and_nothing_else(lines: list[Line], data: st.Da
     assert set(decoded.points["attempt"].tolist()) <= {3}
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.sampled_from("vw"),
+            st.lists(metric_lines, min_size=1, max_size=4),
+            st.integers(0, 9),
+        ),
+        max_size=9,
+    )
+)
+def test_points_come_by_run_and_metric_and_as_they_arrived(parts: list[tuple[str, str, list[Line], int]]) -> None:
+    """Whatever is mixed in a batch, no column is shifted against another, and a metric's points keep their order."""
+    made, expected = [], []
+    for run, writer, lines, first in parts:
+        made.append(message([encode(*line) for line in lines], first, run=run, writer=writer))
+        expected += [
+            (run_key("p", run), key_id(name), writer_key(writer), seq, t // 1_000_000, step, bits(float(value)))
+            for seq, (t, step, metrics) in enumerate(lines, first)
+            for name, value in metrics.items()
+        ]
+    points = decode(made).points
+    columns = [points[name].tolist() for name in ("run", "key", "writer", "seq", "ts", "step")]
+    found = list(zip(*columns, map(bits, points["value"].tolist()), strict=True))
+    assert found == sorted(expected, key=lambda row: row[:2])
+
+
 @given(st.lists(metric_lines, min_size=1, max_size=6), st.integers(1, 5))
 def test_batching_makes_no_difference(lines: list[Line], size: int) -> None:
     messages = [message([encode(*line)], first=seq) for seq, line in enumerate(lines)]
     shapes = Shapes()
     cut = [decode(messages[at : at + size], shapes) for at in range(0, len(messages), size)]
-    assert [row for one in cut for row in rows(one)] == rows(decode(messages))
+    assert sorted(row for one in cut for row in rows(one)) == rows(decode(messages))

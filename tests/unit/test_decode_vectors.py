@@ -49,7 +49,9 @@ def test_decoder(vector: dict[str, Any]) -> None:
         )
     ]
     expected = [{**point, "t": point["t"] // 1_000_000} for point in expect["points"]]
-    assert sorted(found, key=str) == sorted(expected, key=str)
+    found.sort(key=str)
+    expected.sort(key=str)
+    assert found == expected
     assert [math.copysign(1, point["value"]) for point in found if point["value"] == 0] == [
         math.copysign(1, point["value"]) for point in expected if point["value"] == 0
     ]

@@ -74,6 +74,19 @@ class Followed:
     def run(self) -> int:
         return self.plan.facts.run
 
+    def not_fed(self, writer: Array, seq: Array) -> Array | None:
+        """Which points, given by their lines, were not fed yet (None: all); they count as fed from now on."""
+        is_new: Array | None = None
+        writers = np.unique(writer)
+        for by in writers.tolist():
+            own = seq if len(writers) == 1 else seq[writer == np.uint64(by)]
+            known = self.fed.get(by, -1)
+            self.fed[by] = max(known, int(own.max()))
+            if int(own.min()) <= known:
+                is_new = np.ones(len(seq), np.bool_) if is_new is None else is_new
+                is_new &= (writer != np.uint64(by)) | (seq > np.uint64(known))
+        return is_new
+
     @property
     def watched(self) -> int:
         """How many of its curves are compared with a baseline."""

@@ -107,23 +107,21 @@ class Lookout:
         self.at_work = None
         feed = Feed()
         points = decoded.points
-        run, writer, seq, attempt = (points[name] for name in ("run", "writer", "seq", "attempt"))
-        cuts = np.flatnonzero((run[1:] != run[:-1]) | (writer[1:] != writer[:-1])) + 1
+        run, attempt = points["run"], points["attempt"]
+        cuts = np.flatnonzero(run[1:] != run[:-1]) + 1
         for first, after in zip([0, *cuts.tolist()], [*cuts.tolist(), len(run)], strict=True):
             if first == after:
                 continue
+            part = slice(first, after)
             followed = self._roster.runs.get(int(run[first]))
-            if followed is None or int(attempt[after - 1]) > followed.attempt:
+            if followed is None or int(attempt[part].max()) > followed.attempt:
                 self.again(int(run[first]))  # relaunched: what it supersedes must not count any more
                 continue
-            by, part = int(writer[first]), slice(first, after)
-            known = followed.fed.get(by, -1)
-            followed.fed[by] = max(known, int(seq[after - 1]))
-            chosen: Any = part if int(seq[first]) > known else first + np.flatnonzero(seq[part] > known)
+            chosen = followed.not_fed(points["writer"][part], points["seq"][part])
             followed.last_fed_s = time.monotonic()
             followed.seen_points += after - first
-            columns = (points[name][chosen] for name in ("key", "step", "ts", "value"))
-            self._roster.feed(followed, Points(*columns), decoded.metrics, feed)
+            columns = Points(*(points[name][part] for name in ("key", "step", "ts", "value")))
+            self._roster.feed(followed, columns if chosen is None else columns[chosen], decoded.metrics, feed)
         self._findings += feed.into(self._roster)
         for event in decoded.events:
             if event.kind == "heartbeat":
