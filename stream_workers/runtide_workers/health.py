@@ -88,15 +88,18 @@ class Meter:
     def lag(self) -> int:
         return sum(self.lags().values())
 
-    def fresh_to_ms(self) -> int:
-        """Everything produced before this moment is stored, as far as this worker's partitions go; 0: not known."""
+    def fresh_to_ms(self, now_ms: int) -> int:
+        """Everything produced before this moment is stored, as far as this worker's partitions go; 0: not known.
+
+        `now_ms`: by a clock that others go by too.
+        """
         lags = self.lags()
         if len(lags) < len(self.assigned) or not self.assigned:
             return 0
         behind = [self.stored_to_ms.get(place, 0) for place, lag in lags.items() if lag]
         if self.in_hand_s is not None:
             behind.append(self.in_hand_from_ms)
-        return min([*behind, int(self._clock() * 1000)])
+        return min([*behind, now_ms])
 
     def fault(self) -> str | None:
         """Why this worker does not do its work now, or None."""

@@ -1,10 +1,12 @@
-"""Every few seconds: what this worker says of itself, and a look for runs that fell silent."""
+"""Every few seconds: what this worker says of itself, and a look for runs that fell silent.
+
+By the server's clock, which also says when a run was heard of: the worker's own may be wrong, and jump.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 SILENT = """
 SELECT key AS run, run_id, name, attempt, host, state FROM run_states WHERE state = 'crashed' OR health = 'stalled'
 """
+NOW = "SELECT toUnixTimestamp64Milli(now64(3)) AS now_ms"
 RAISED = """
 SELECT id, run, toUnixTimestamp64Milli(ts) AS ts, kind, severity, title, text, metric, step, state, detail
 FROM alerts FINAL
@@ -65,7 +68,7 @@ class Liveness:
 
     def beat(self) -> None:
         """Write a row of worker_beats, and what shippers said. Raises `Unreachable`."""
-        meter = self._meter
+        meter, now_ms = self._meter, self._now_ms()
         lags = meter.lags()
         waiting: Counter[int] = Counter()  # by number: partitions of the same one, of all topics, are one worker's
         for (_, number), lag in lags.items():
@@ -75,8 +78,8 @@ class Liveness:
             [
                 {
                     "worker": self._worker,
-                    "at": time.time_ns() // 1_000_000,
-                    "fresh_to": meter.fresh_to_ms(),
+                    "at": now_ms,
+                    "fresh_to": meter.fresh_to_ms(now_ms),
                     "messages": meter.messages,
                     "points": meter.points,
                     "duplicates": meter.duplicates,
@@ -91,11 +94,11 @@ class Liveness:
 
     def look(self) -> None:
         """Raise, resolve and reopen alerts. Raises `Unreachable`."""
-        if time.time() - self._meter.fresh_to_ms() / 1000 > FRESH_S:
+        now_ms = self._now_ms()
+        if now_ms - self._meter.fresh_to_ms(now_ms) > FRESH_S * 1000:
             return
         silent = {row["id"]: row for row in map(_alert, self._read(SILENT, {}))}
         known = {row["id"]: dict(row) for row in self._read(RAISED, {"ids": list(silent)})}
-        now_ms = time.time_ns() // 1_000_000
         new = [row | {"ts": now_ms} for key, row in silent.items() if key not in known]
         over = [
             row | {"state": "resolved"} for key, row in known.items() if row["state"] == "open" and key not in silent
@@ -106,6 +109,10 @@ class Liveness:
                 self._storage.rows("alerts", [row | {"version": now_ms} for row in rows])
         if new:
             self._publish([alert_message(row | {"version": now_ms}) for row in new])
+
+    def _now_ms(self) -> int:
+        [row] = self._read(NOW, {})
+        return int(row["now_ms"])
 
 
 def _alert(found: Mapping[str, Any]) -> Row:

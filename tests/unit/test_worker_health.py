@@ -19,11 +19,11 @@ def meter(now_s: float = 100.0) -> Meter:
 
 def test_nothing_is_fresh_before_the_position_is_known() -> None:
     one = meter()
-    assert one.fresh_to_ms() == 0
+    assert one.fresh_to_ms(100_000) == 0
     one.highwater = lambda _: 5
-    assert one.fresh_to_ms() == 0
+    assert one.fresh_to_ms(100_000) == 0
     one.next_offset[PLACE] = 5
-    assert one.fresh_to_ms() == 100_000
+    assert one.fresh_to_ms(100_000) == 100_000
 
 
 def test_fresh_to_is_what_was_stored_last_while_there_is_a_lag() -> None:
@@ -31,11 +31,11 @@ def test_fresh_to_is_what_was_stored_last_while_there_is_a_lag() -> None:
     one.highwater = lambda _: 9
     one.took([message(3, 70_000)])
     one.stored(Stored(1, points=4), [message(3, 70_000)], 0.1)
-    assert (one.lag, one.fresh_to_ms()) == (5, 70_000)
+    assert (one.lag, one.fresh_to_ms(100_000)) == (5, 70_000)
     one.took([message(4, 80_000), message(8, 81_000)])
-    assert one.fresh_to_ms() == 70_000
+    assert one.fresh_to_ms(100_000) == 70_000
     one.stored(Stored(2), [message(4, 80_000), message(8, 81_000)], 0.1)
-    assert (one.lag, one.fresh_to_ms()) == (0, 100_000)
+    assert (one.lag, one.fresh_to_ms(100_000)) == (0, 100_000)
     assert one.freshness_s == 20.0
 
 
@@ -45,7 +45,7 @@ def test_a_new_assignment_makes_what_was_known_void() -> None:
     one.stored(Stored(1), [message(0, 70_000)], 0.1)
     assert one.lag == 0
     one.own({PLACE})
-    assert one.fresh_to_ms() == 0
+    assert one.fresh_to_ms(100_000) == 0
 
 
 def test_health() -> None:
