@@ -23,7 +23,7 @@ from tests.fixtures.waiting import wait_until
 from tests.fixtures.workers import Services, running_services
 
 TRAINERS = 3
-SILENT_S = 40 if LONG else 15  # longer than requests wait, and than the group waits for a member
+SILENT_S = 40 if LONG else 12  # longer than requests wait, and than the group waits for a member
 NOT_KAFKA = {
     "SSH": b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n",
     "HTTP": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",

@@ -11,8 +11,8 @@ from tests.fixtures.waiting import wait_until
 from tests.fixtures.workers import PROJECT, Services, running_services
 
 TRAINERS = 3
-STAY_S = 15 if LONG else 7  # a worker looks for silent runs every 5 s
-JUMPS_S = (HOUR_S, 0, -HOUR_S, HOUR_S, -DAY_S, 0)
+STAY_S = 15 if LONG else 6  # a worker looks for silent runs every 5 s
+JUMPS_S = (HOUR_S, 0, -HOUR_S, HOUR_S, -DAY_S, 0) if LONG else (HOUR_S, -DAY_S, 0)
 STEPS = "SELECT run_id, max(step) AS step FROM v_points WHERE project = {project:String} GROUP BY run_id"
 STATES = "SELECT run_id, state FROM v_runs WHERE project = {project:String}"
 ACCUSED = "SELECT run_id, kind, state FROM v_alerts WHERE kind IN ('crashed', 'stalled')"

@@ -20,7 +20,7 @@ from tests.fixtures.waiting import wait_until
 from tests.fixtures.workers import PROJECT, Services, WorkerProcess, running_services
 
 TRAINERS = 3
-FULL_S = 20 if LONG else 6
+FULL_S = 20 if LONG else 4
 ALONE = {"RUNTIDE_HEARTBEAT_INTERVAL_S": "0", "RUNTIDE_SYSTEM_INTERVAL_S": "0"}  # only what the trainer logs is lost
 DROPS = """
 SELECT run_id, sum(JSONExtractUInt(body, 'count')) AS lost, groupUniqArray(JSONExtractString(body, 'reason')) AS reasons

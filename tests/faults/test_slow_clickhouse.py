@@ -12,7 +12,7 @@ from tests.fixtures.webhook import webhook
 from tests.fixtures.workers import WorkerProcess, running_services
 
 TRAINERS = 3
-SLOW_S = 40 if LONG else 10
+SLOW_S = 40 if LONG else 8
 GROWTH_BYTES_MAX = 200 << 20  # of the worker: what it reads ahead is bounded, and so is a batch
 
 
