@@ -154,8 +154,9 @@ def owner(app: faust.App, meter: Meter) -> Callable[[str], bool]:
 
 def _partitions(app: faust.App) -> int:
     """Of `EVENTS_TOPIC`, as Kafka told the consumer. In Faust's `topic_partitions` only the group's leader has it."""
+    consumer: Any = app.consumer
     try:
-        return len(app.consumer._thread._ensure_consumer().partitions_for_topic(EVENTS_TOPIC) or ())
+        return len(consumer._thread._ensure_consumer().partitions_for_topic(EVENTS_TOPIC) or ())
     except Exception:  # noqa: BLE001 - the consumer is not started
         return 0
 
