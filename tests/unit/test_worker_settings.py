@@ -53,4 +53,4 @@ def test_wrong_settings_are_told_in_one_line(
     monkeypatch.delenv("RUNTIDE_KAFKA_SECURITY_PROTOCOL")
     assert main(["--clickhouse", "somewhere"]) == 2
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "http://user:password@host:port/database" in said
+    assert said.count("\n") == 1 and "http[s]://user:password@host:port/database" in said
