@@ -291,6 +291,14 @@ def test_workers_share_the_topics_partition_by_partition(world: World, worker: W
     assert second.stop() == 0
 
 
+def test_what_kafka_can_not_tell_apart_is_refused_in_words(world: World, worker: WorkerProcess) -> None:
+    done = world.runtide(world.env("migrate", RUNTIDE_ISOLATED_PROJECTS="a.b,a_b"), "migrate")
+    assert done.returncode == 3 and "Kafka refuses to create topic runtide.events.a_b: InvalidTopic" in done.stderr
+    assert done.stderr.count("\n") == 1
+    done = world.runtide(world.env("migrate", RUNTIDE_ISOLATED_PROJECTS="a b"), "migrate")
+    assert done.returncode == 2 and "RUNTIDE_ISOLATED_PROJECTS: 'a b' is no project" in done.stderr
+
+
 def numbers_by_topic(worker: WorkerProcess) -> dict[str, set[int]]:
     found: dict[str, set[int]] = {}
     for place in worker.health()["partitions"]:

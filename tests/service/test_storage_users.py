@@ -3,6 +3,7 @@
 The embedded engine has no place for users made by SQL: there the same limits come from its configuration.
 """
 
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from runtide_storage.migrate import migrate
 from runtide_storage.users import ROLES, ensure_users, statements
 from runtide_storage.writer import Writer
 from runtide_workers.embedded.clickhouse import ClickHouse
+from runtide_workers.embedded.clickhouse_config import _writer_grants
 from tests.fixtures.stack import free_port_base
 from tests.fixtures.storage import Engine
 
@@ -122,6 +124,14 @@ def test_the_workers_user_stays_inside_its_database(database: Engine, tmp_path: 
         with pytest.raises(ClickHouseError, match=r"(?i)privileges|readonly"):
             driver.command(statement)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_rights_that_are_written_down_for_a_worker_are_those_that_ours_have() -> None:
+    text = (Path(__file__).parents[2] / "SECURITY.md").read_text()
+    written = re.findall(r"^(GRANT .+) ON (\S+) TO worker;$", text, re.MULTILINE)
+    ours = _writer_grants("runtide")
+    assert len(written) == 4
+    assert [what for what, where in written if f"{what} ON {where.replace('runtide.', 'runtide*.')}" not in ours] == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 import errno
 import fcntl
 import os
+import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -318,3 +321,17 @@ def test_a_bad_header_says_why(change: dict[str, Any], words: str) -> None:
 def test_no_header_at_all(data: bytes) -> None:
     with pytest.raises(ContractError):
         parse_header(data)
+
+
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    """Whatever the user's umask: a journal holds what a run captured."""
+    code = (
+        "import os, runtide; os.umask(0)\n"
+        f"run = runtide.init(project='p', id='r', dir={str(tmp_path / 'j')!r}, mode='offline')\n"
+        "run.log({'a': 1}); run.finish()"
+    )
+    env = {name: text for name, text in os.environ.items() if not name.startswith("RUNTIDE_")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=env | {"RUNTIDE_HOME": str(tmp_path / "home")})
+    found = [path for path in (tmp_path / "j").rglob("*") if path.suffix in (".jsonl", "") or path.is_dir()]
+    assert any(path.suffix == ".jsonl" for path in found)
+    assert [path for path in found if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
