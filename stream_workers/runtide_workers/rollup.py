@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 INTERVAL_S = 1.0
 INTERVAL_MAX_S = 15.0
-REST = 3.0  # times as long as the last rollup took: it may have a quarter of the time
+REST = 9.0  # times as long as the last rollup took: it may have a tenth of the time
 RUNS_MAX = 500  # at a time
 REPAIR_AFTER_S = 20.0
 
