@@ -27,7 +27,7 @@ def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def hook() -> Iterator[Webhook]:
+def hook(services: Services) -> Iterator[Webhook]:  # one for each broker
     with webhook() as hook:
         yield hook
 
