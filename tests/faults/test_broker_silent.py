@@ -17,11 +17,12 @@ from runtide_workers.embedded.broker import Broker
 from runtide_workers.embedded.clickhouse import ClickHouse
 from runtide_workers.topics import ensure_topics
 from tests.fixtures.apache_kafka import ApacheKafka
-from tests.fixtures.fleet import LONG, Fleet, all_stored, recovered, running
+from tests.fixtures.fleet import LONG, PATIENCE_S, Fleet, all_stored, recovered, running
 from tests.fixtures.shipping import free_port
 from tests.fixtures.waiting import wait_until
 from tests.fixtures.workers import Services, running_services
 
+pytestmark = pytest.mark.timeout(900)
 TRAINERS = 3
 SILENT_S = 40 if LONG else 12  # longer than requests wait, and than the group waits for a member
 NOT_KAFKA = {
@@ -31,7 +32,6 @@ NOT_KAFKA = {
 }
 
 
-@pytest.mark.timeout(240)
 def test_a_broker_that_takes_connections_and_never_answers(tmp_path: Path) -> None:
     kafka = ApacheKafka(tmp_path / "kafka")
     with running_services(tmp_path, kafka) as services:
@@ -75,7 +75,6 @@ def something_else(port: int, greeting: bytes) -> Iterator[None]:
             each.close()
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("protocol", NOT_KAFKA if LONG else ["SSH"])
 def test_a_port_that_speaks_another_protocol(tmp_path: Path, protocol: str) -> None:
     """Training does not notice; the shipper says so, and delivers once Kafka is there."""
@@ -87,7 +86,7 @@ def test_a_port_that_speaks_another_protocol(tmp_path: Path, protocol: str) -> N
             with something_else(port, NOT_KAFKA[protocol]):
                 stack.enter_context(running(fleet, TRAINERS))
                 wait_until(
-                    lambda: any(found.reachable is False for found in status.read(fleet.journals)), 60,
+                    lambda: any(found.reachable is False for found in status.read(fleet.journals)), PATIENCE_S,
                     or_else=lambda: f"the shipper says nothing: {status.read(fleet.journals)}",
                 )  # fmt: skip
                 print(f"\n[told] {status.read(fleet.journals)[0].error}")

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.fleet import LONG, Fleet, all_stored, running
+from tests.fixtures.fleet import LONG, PATIENCE_S, Fleet, all_stored, running
 from tests.fixtures.jumping_clock import DAY_S, HOUR_S, JumpingClock
 from tests.fixtures.waiting import wait_until
 from tests.fixtures.workers import PROJECT, Services, running_services
 
+pytestmark = pytest.mark.timeout(900)
 TRAINERS = 3
 STAY_S = 15 if LONG else 6  # a worker looks for silent runs every 5 s
 JUMPS_S = (HOUR_S, 0, -HOUR_S, HOUR_S, -DAY_S, 0) if LONG else (HOUR_S, -DAY_S, 0)
@@ -31,13 +32,12 @@ def moves_on(services: Services, fleet: Fleet, fault: str) -> None:
     before, began = steps(services), time.monotonic()
     runs = [f"p{number}" for number in range(len(fleet.processes))]
     wait_until(
-        lambda: all(steps(services).get(run, -1) > before.get(run, -1) for run in runs), 60,
+        lambda: all(steps(services).get(run, -1) > before.get(run, -1) for run in runs), PATIENCE_S,
         or_else=lambda: f"{fault}: stands still at {steps(services)}",
     )  # fmt: skip
     print(f"\n[recovery] {fault}: {time.monotonic() - began:.1f} s")
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("whose", ["trainers and shipper", "worker"])
 def test_a_clock_that_jumps(tmp_path: Path, whose: str) -> None:
     clock = JumpingClock(tmp_path / "clock")
@@ -54,12 +54,13 @@ def test_a_clock_that_jumps(tmp_path: Path, whose: str) -> None:
                 assert set(states(services).values()) == {"running"} and services.query(ACCUSED) == []
             all_stored(services, fleet, fleet.end())
             wait_until(
-                lambda: set(states(services).values()) == {"finished"}, 20, or_else=lambda: str(states(services))
+                lambda: set(states(services).values()) == {"finished"},
+                PATIENCE_S,
+                or_else=lambda: str(states(services)),
             )
 
 
 @pytest.mark.skipif(not LONG, reason="takes two minutes: FAULTS=long")
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("jump_s", [HOUR_S, -HOUR_S])
 def test_a_host_that_dies_while_the_workers_clock_is_wrong_is_missed_once(tmp_path: Path, jump_s: int) -> None:
     clock = JumpingClock(tmp_path / "clock")
@@ -70,14 +71,16 @@ def test_a_host_that_dies_while_the_workers_clock_is_wrong_is_missed_once(tmp_pa
         alive.home.mkdir()
         alive.first_number = 1
         with running(dead, 1), running(alive, 1):
-            wait_until(lambda: len(steps(services)) == 2, 60, or_else="the runs don't come")
+            wait_until(lambda: len(steps(services)) == 2, PATIENCE_S, or_else="the runs don't come")
             clock.jump(jump_s)
             for process in (*dead.processes, *dead.shippers()):
                 process.kill()
             killed = time.monotonic()
-            wait_until(lambda: states(services).get("p0") == "crashed", 180, or_else=lambda: str(states(services)))
+            wait_until(
+                lambda: states(services).get("p0") == "crashed", PATIENCE_S, or_else=lambda: str(states(services))
+            )
             took_s = time.monotonic() - killed
             print(f"\n[liveness] worker's clock {jump_s // HOUR_S:+d} h off: crashed after {took_s:.0f} s")
-            wait_until(lambda: bool(services.query(ACCUSED)), 20, or_else="nobody is told")
+            wait_until(lambda: bool(services.query(ACCUSED)), PATIENCE_S, or_else="nobody is told")
             assert services.query(ACCUSED) == [{"run_id": "p0", "kind": "crashed", "state": "open"}]
             assert states(services)["p1"] == "running"

@@ -14,10 +14,11 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from runtide.events import EVENTS_TOPIC
 from runtide.shipper import status
 from tests.fixtures.apache_kafka import ApacheKafka
-from tests.fixtures.fleet import ROOT, Fleet, all_stored, recovered, running
+from tests.fixtures.fleet import PATIENCE_S, ROOT, Fleet, all_stored, recovered, running
 from tests.fixtures.waiting import wait_until
 from tests.fixtures.workers import Services, running_services
 
+pytestmark = pytest.mark.timeout(900)
 LIMIT_BYTES = 50_000
 CALLS, SCALARS = 1200, 100  # of random numbers, which hardly compress: 256 KiB of lines make more than that
 WIDE = {400: 3000, 800: 3200}  # the scalars of two calls: each a line of some 85 kB
@@ -62,7 +63,6 @@ def told_by_status(services: Services, fleet: Fleet) -> str:
     return done.stdout
 
 
-@pytest.mark.timeout(240)
 def test_messages_are_split_and_lines_that_never_pass_are_set_aside(tmp_path: Path) -> None:
     with running_services(tmp_path, ApacheKafka(tmp_path / "kafka")) as services:
         lower_limit(services.broker.bootstrap)
@@ -75,11 +75,11 @@ def test_messages_are_split_and_lines_that_never_pass_are_set_aside(tmp_path: Pa
                 [sys.executable, "-c", SCRIPT], cwd=ROOT, env=env, capture_output=True, text=True, check=False
             )
             assert done.returncode == 0, done.stderr
-            wait_until(lambda: bool(services.query(STORED)), 60, or_else="nothing of the large run is stored")
+            wait_until(lambda: bool(services.query(STORED)), PATIENCE_S, or_else="nothing of the large run is stored")
             recovered(services, fleet, f"Kafka takes {LIMIT_BYTES} bytes at most")
             expected = {place: value for place, value in logged().items() if place[0] not in WIDE}
             wait_until(
-                lambda: len(services.query(STORED)) >= len(expected), 60,
+                lambda: len(services.query(STORED)) >= len(expected), PATIENCE_S,
                 or_else=lambda: f"{len(services.query(STORED))} of {len(expected)} points are stored",
             )  # fmt: skip
             found = [((row["step"], row["metric"]), row["value"]) for row in services.query(STORED)]

@@ -17,6 +17,7 @@ from tests.fixtures.shipping import free_port
 from tests.fixtures.wire import Weather, Wire
 from tests.fixtures.workers import Services
 
+pytestmark = pytest.mark.timeout(900)
 TRAINERS = 4
 CUT_S = 20 if LONG else 6
 IN_SHORT = (0, 2, 5, 8)  # of the faults, those that `make test` has time for
@@ -49,7 +50,6 @@ def services_at(home: Path, address: str) -> Iterator[Services]:
                 process.wait()
 
 
-@pytest.mark.timeout(600)
 def test_three_hosts_and_what_networks_do(tmp_path: Path) -> None:
     """Trainers and shipper on one host, the worker on another, which has two ways here: to Kafka and to ClickHouse."""
     trainers = Wire(0)
