@@ -41,6 +41,7 @@ from runtide_workers.rollup import Rollup
 from runtide_workers.settings import WorkerSettings, load
 from runtide_workers.sink import Sink, Stored, TooManyBad
 from runtide_workers.topics import TopicError, ensure_topics_async
+from runtide_workers.unbroken import PassedOver
 
 log = logging.getLogger("runtide.worker")
 
@@ -89,7 +90,7 @@ class Worker:
         finally:
             await server.cleanup()
         if self._failure is not None:
-            told = isinstance(self._failure, (TooManyBad, OtherBroker, TopicError, StorageError))
+            told = isinstance(self._failure, (TooManyBad, OtherBroker, PassedOver, TopicError, StorageError))
             log.critical("stopped: %s", self._failure, exc_info=None if told else self._failure)
             return 1
         log.info("ended; %d points stored", self.meter.points)

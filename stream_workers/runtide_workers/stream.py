@@ -2,8 +2,8 @@
 
 Each choice here answers a defect that was reproduced (docs/decisions): by default Faust acknowledges what a failing
 agent held, and commits past messages that were not acknowledged in order. What is safe: one agent, concurrency 1,
-`noack_take`, acknowledgements in order and only after the batch is stored, and no recovery inside the process: it ends,
-and is restarted.
+`noack_take`, acknowledgements in order and only after the batch is stored, nothing taken that does not follow what came
+before, and no recovery inside the process: it ends, and is restarted.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from runtide_workers.envelope import Message
 from runtide_workers.fetching import fetch_soon
 from runtide_workers.health import Meter, Partition
 from runtide_workers.settings import WorkerSettings
+from runtide_workers.unbroken import Unbroken, first_from
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +87,18 @@ def build(
             storing.cancel()
 
     async def read(stream: Any, ahead: ReadAhead[Any]) -> None:
+        unbroken = Unbroken(lambda place: _committed(app, place), between)
         async for events in stream.noack_take(settings.take_messages, within=settings.take_within_s):
+            try:
+                for event in events:
+                    await unbroken.check((event.message.topic, event.message.partition), event.message.offset)
+            except Exception as error:  # noqa: BLE001 - as above
+                on_failed(error)
+                await asyncio.Event().wait()  # in the loop: once it is left, Faust acknowledges what it still holds
             await ahead.put(events, sum(len(event.message.value or b"") for event in events))
+
+    async def between(place: Partition, offset: int) -> int:
+        return await first_from(settings.kafka, settings.kafka_options, place, offset, settings.session_timeout_s)
 
     async def store(stream: Any, ahead: ReadAhead[Any]) -> None:
         while True:
@@ -159,6 +170,13 @@ def _partitions(app: faust.App) -> int:
         return len(consumer._thread._ensure_consumer().partitions_for_topic(EVENTS_TOPIC) or ())
     except Exception:  # noqa: BLE001 - the consumer is not started
         return 0
+
+
+def _committed(app: faust.App, place: Partition) -> int | None:
+    """As Faust has it since it was given the partition: from there it reads on."""
+    consumer: Any = app.consumer
+    committed: int | None = consumer._committed_offset.get(faust.types.TP(*place))
+    return committed
 
 
 def _highwater(app: faust.App, place: Partition) -> int | None:
