@@ -118,6 +118,17 @@ def test_nan_that_healthy_runs_have_too_is_no_news() -> None:
     assert states(judged([(Series(1, "val/loss", VALUE), Alert("nan", "page", 3))], run)) == {}
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_of_a_run_that_is_worse_and_slower_people_hear_that_it_is_worse(together: bool) -> None:
+    slower, worse = alarm("val/loss", kind="throughput"), alarm("val/loss", 12)
+    for run in range(20):  # the order of ids is another one each time
+        board = Board([])
+        for findings in [[slower, worse]] if together else [[slower], [worse]]:
+            judged(findings, followed(run), board=board)
+        assert set(states(board).values()) == {("page", "open")}
+        assert [row["kind"] for row in board.rows.values() if not row["quiet"]] == ["regression"]
+
+
 def test_speed_is_one_fact_however_many_metrics_say_it() -> None:
     board = judged([alarm("val/loss", kind="throughput"), alarm("tokens_per_s"), alarm("samples_per_s")])
     assert {severity for severity, _ in states(board).values()} == {"warn"}
