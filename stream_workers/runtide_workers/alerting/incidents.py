@@ -126,7 +126,7 @@ class Board:
 
     def settle(self, told: Told, around: Surroundings, now_ms: int) -> None:
         """Decide whom to tell of what is new: people hear once of an incident, and once of a cause."""
-        # Of those of a run the last one is told. Not the pace: it comes and goes, and what is over is not told any more.
+        # Of those of a run the last one is told. Not the pace: it comes and goes, and what is over is told no more.
         for key in sorted(self._changed, key=lambda key: (self._changed[key]["kind"] != "throughput", key)):
             row = self._changed[key]
             if row["state"] != "open" or row["quiet"] or row["severity"] != "page":
