@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.fault_producers import FAMILY_PROJECT, LOSS_KEY, STEADY_KEYS, STEPS, Producer
 from runtide.events import ALERTS_TOPIC
 from tests.fixtures.trainer import losses
-from tests.fixtures.workers import Services
+from tests.fixtures.workers import PROJECT, Services
 
 ARRIVED = """
 SELECT run, max(step) + 1 AS calls FROM points
@@ -38,15 +38,16 @@ FROM (SELECT run, step, value FROM points FINAL
       WHERE run IN {runs:Array(UInt64)} AND key IN {keys:Array(UInt64)} ORDER BY run, step)
 GROUP BY run
 """
-# People are told once per incident: rows that are quiet go along with one that is not.
+# People are told once per incident: rows that are quiet go along with one that is not, and what was over before the
+# message went out needs none any more.
 PAGES = """
-SELECT r.project AS project, r.run_id AS run_id, groupArrayIf(a.id, NOT a.quiet) AS told,
+SELECT r.project AS project, r.run_id AS run_id, groupArrayIf(a.id, NOT a.quiet AND a.state = 'open') AS due,
+       groupArrayIf(a.id, a.id IN (SELECT alert FROM deliveries FINAL WHERE state = 'sent')) AS sent,
        uniqExact(a.incident) AS incidents, groupUniqArray(toString(a.kind)) AS kinds
 FROM (SELECT * FROM alerts FINAL WHERE severity = 'page') AS a
 INNER JOIN (SELECT run, project, run_id FROM runs FINAL) AS r ON a.run = r.run
 GROUP BY project, run_id
 """
-DELIVERIES = "SELECT alert, toString(state) AS state FROM deliveries FINAL"
 ALL = 1 << 40
 
 
@@ -122,11 +123,13 @@ class Ledger:
         return {runs[row["run"]]: row["calls"] for row in rows}
 
     def news(self, calls: Mapping[int, tuple[Producer, int]]) -> Exactness:
-        """Of the crowd: what came since the last look. `calls`: number -> process and the calls that are stored."""
+        """Of the crowd: what came since `looked_at`. `calls`: number -> process and the calls that are stored."""
         steady = {number: each for number, each in calls.items() if not each[0].is_family}
-        found = self._windows([(each, self.checked.get(each.number, 0), high) for each, high in steady.values()])
-        self.checked |= {number: high for number, (_, high) in steady.items()}
-        return found
+        return self._windows([(each, self.checked.get(each.number, 0), high) for each, high in steady.values()])
+
+    def looked_at(self, calls: Mapping[int, tuple[Producer, int]]) -> None:
+        """`news` need not look at these again."""
+        self.checked |= {number: high for number, (_, high) in calls.items()}
 
     def everything(self, calls: Mapping[int, tuple[Producer, int]], *, ended: bool = False) -> Exactness:
         """All steps of all producers from the first up to `calls`; `ended`: and that nothing else is there."""
@@ -177,23 +180,23 @@ class Ledger:
         """All alerts so far: what may be raised of `producers`, and must have been of those that have `ended`."""
         settled = {each.number for each in ended}
         pages = {(row["project"], row["run_id"]): row for row in self.query(PAGES)}
-        sent = {row["alert"] for row in self.query(DELIVERIES) if row["state"] == "sent"}
         told = Telling()
         for each in producers:
             least, most = each.pages()
             least = least if each.number in settled else 0
-            row = pages.pop((FAMILY_PROJECT if each.is_family else "test", each.run_id), None)
-            incidents = len(row["told"]) if row else 0
+            nothing: dict[str, Any] = {"due": [], "sent": [], "incidents": 0, "kinds": []}
+            row = pages.pop((FAMILY_PROJECT if each.is_family else PROJECT, each.run_id), nothing)
+            tellings = len({*row["due"], *row["sent"]})
             told.due += least
             told.undecided += least != most and each.number in settled
-            told.raised += bool(least and incidents)
-            if incidents < least:
+            told.raised += bool(least and tellings)
+            if tellings < least:
                 told.missed.append(each.run_id)
-            if incidents > max(1, most) or (row and row["incidents"] > 1):
-                told.doubled.append(f"{each.run_id} {row and row['kinds']}")
-            elif incidents > most:
-                told.false.append(f"{each.run_id} {row and row['kinds']}")
-            told.untold += [alert for alert in (row["told"] if row else []) if alert not in sent]
+            if tellings > max(1, most) or row["incidents"] > 1:
+                told.doubled.append(f"{each.run_id} {row['kinds']}")
+            elif tellings > most:
+                told.false.append(f"{each.run_id} {row['kinds']}")
+            told.untold += set(row["due"]) - set(row["sent"])
         told.false += [f"{project}/{run} {row['kinds']}" for (project, run), row in pages.items()]
         told.posts, told.repeated = posts(bodies)
         return told

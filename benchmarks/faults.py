@@ -112,6 +112,7 @@ def _survive(made: Stage, fault: Fault, which: str, say: Say) -> Survived:
     recovery_s, (_, calls) = made.recovered(over)
     made.whole()
     found = made.exact(lambda: made.ledger.news(calls))
+    made.ledger.looked_at(calls)
     repeated = posts(made.webhook.bodies)[1] - before
     again = f"; {repeated} alerts told again" if repeated else ""
     say(f"{which} {fault}: recovered in {recovery_s:.1f} s; {found}{again}")

@@ -110,7 +110,8 @@ def test_the_ledger_wants_no_more_than_was_logged(database: Engine, ledger: Ledg
 def test_along_the_way_it_looks_at_what_is_new(database: Engine, ledger: Ledger, tmp_path: Path) -> None:
     each = producer(tmp_path, 7)
     store(database, each, 10)
-    assert ledger.news({7: (each, 10)}) == Exactness(100)
+    assert ledger.news({7: (each, 10)}) == ledger.news({7: (each, 10)}) == Exactness(100)
+    ledger.looked_at({7: (each, 10)})
     assert ledger.news({7: (each, 12)}) == Exactness(20, 20)
 
 
