@@ -2,24 +2,18 @@
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from runtide_storage import Client
-from runtide_storage.connect import connect
-from runtide_storage.migrate import migrate
-from runtide_workers.embedded.broker import Broker
 from runtide_workers.embedded.clickhouse import ClickHouse
-from runtide_workers.topics import ensure_topics
 from tests.fixtures.expect import stored
 from tests.fixtures.fleet import LONG, PATIENCE_S, SCALARS, Fleet, all_stored, recovered, running
 from tests.fixtures.shipping import free_port, running_shipper
 from tests.fixtures.small_disk import SmallDisk
 from tests.fixtures.waiting import wait_until
-from tests.fixtures.workers import PROJECT, Services, WorkerProcess, running_services
+from tests.fixtures.workers import PROJECT, WorkerProcess, running_services
 
 pytestmark = pytest.mark.timeout(900)
 TRAINERS = 3
@@ -84,26 +78,15 @@ def test_the_journals_disk_becomes_read_only(tmp_path: Path) -> None:
             assert output.count("lines lost: read-only") == 2, output  # when it began, and at the end
 
 
-@contextmanager
-def services_on(disk: SmallDisk, home: Path) -> Iterator[Services]:
-    with Broker(free_port()) as broker, ClickHouse(disk.at / "clickhouse", free_port()) as clickhouse:
-        ensure_topics(broker.bootstrap)
-        migrate(connect(clickhouse.url("writer")))
-        services = Services(home, broker, clickhouse)
-        try:
-            yield services
-        finally:
-            for process in services.workers:
-                process.kill()
-                process.wait()
-
-
 def fault(worker: WorkerProcess) -> str:
     return str(worker.health()["fault"])
 
 
 def test_the_disk_of_clickhouse_is_full_for_a_while(tmp_path: Path) -> None:
-    with SmallDisk(tmp_path / "disk", 400) as disk, services_on(disk, tmp_path) as services:
+    with (
+        SmallDisk(tmp_path / "disk", 400) as disk,
+        running_services(tmp_path, clickhouse=ClickHouse(disk.at / "clickhouse", free_port())) as services,
+    ):
         worker = services.worker()
         worker.wait_healthy()
         fleet = Fleet(services.broker.bootstrap, tmp_path, calls_per_s=100, alert_every=200)

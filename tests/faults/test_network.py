@@ -1,21 +1,17 @@
 """Trainers, worker and services on three hosts, and what networks do: delay, lose, stand still, carry one way only."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from runtide_storage.connect import connect
-from runtide_storage.migrate import migrate
 from runtide_workers.embedded.clickhouse import ClickHouse
-from runtide_workers.topics import ensure_topics
 from tests.fixtures.apache_kafka import ApacheKafka
 from tests.fixtures.fleet import LONG, Fleet, all_stored, recovered, running
 from tests.fixtures.shipping import free_port
 from tests.fixtures.wire import Weather, Wire
-from tests.fixtures.workers import Services
+from tests.fixtures.workers import Services, running_services
 
 pytestmark = pytest.mark.timeout(900)
 TRAINERS = 4
@@ -35,19 +31,9 @@ class Reachable(ClickHouse):
         users.write_text(users.read_text().replace("</ip></networks>", "</ip><ip>10.0.0.0/8</ip></networks>"))
 
 
-@contextmanager
-def services_at(home: Path, address: str) -> Iterator[Services]:
+def services_at(home: Path, address: str) -> AbstractContextManager[Services]:
     kafka = ApacheKafka(home / "kafka", host=address)
-    with kafka, Reachable(home / "clickhouse", free_port()) as clickhouse:
-        ensure_topics(kafka.bootstrap)
-        migrate(connect(clickhouse.url("writer")))
-        services = Services(home, kafka, clickhouse)
-        try:
-            yield services
-        finally:
-            for process in services.workers:
-                process.kill()
-                process.wait()
+    return running_services(home, kafka, Reachable(home / "clickhouse", free_port()))
 
 
 def test_three_hosts_and_what_networks_do(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 from typing import Self
 
-from runtide_workers.embedded.child import spawn
+from runtide_workers.embedded.child import ChildProcess, spawn
 
 _FOREIGN_ENV = (
     "CLUSTER_ID",
@@ -23,36 +23,23 @@ _FOREIGN_ENV = (
     "STORAGE_ENGINE",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
 )
-_STOP_GRACE_S = 5.0
 
 
 class BrokerError(RuntimeError):
     """The embedded broker did not start or died; the message says why and where its log is."""
 
 
-class Broker:
+class Broker(ChildProcess):
     """One Tansu process on 127.0.0.1:`port`; its output is appended to `log_path` (None: dropped)."""
 
     def __init__(self, port: int, log_path: str | os.PathLike[str] | None = None) -> None:
         self.port = port
         self.log_path = Path(log_path) if log_path is not None else None
         self.cluster_id: str | None = None
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int | None:
-        """Process id while the broker runs, else None."""
-        process = self._process
-        return process.pid if process is not None and process.poll() is None else None
-
-    @property
-    def exit_code(self) -> int | None:
-        """Exit code of a broker that was started and is gone (negative: the signal), else None."""
-        return self._process.poll() if self._process is not None else None
 
     def start(self) -> None:
         """Start an empty broker under a fresh cluster id. Raises BrokerError: port taken, binary missing."""
@@ -91,21 +78,6 @@ class Broker:
                         f"the embedded broker was not ready in {timeout_s:g} s{self._see_log()}"
                     ) from None
                 time.sleep(0.02)
-
-    def stop(self, timeout_s: float = _STOP_GRACE_S) -> None:
-        """End the broker (SIGTERM, SIGKILL after `timeout_s`); harmless when it does not run."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-    def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
 
     def rss_bytes(self) -> int:
         """Resident memory (about the bytes stored); 0 when not running."""

@@ -30,6 +30,44 @@ _requests: queue.SimpleQueue[_Request] | None = None
 _owner_pid = 0
 
 
+class ChildProcess:
+    """A program that may run as our child, and how to end it. Who inherits starts it."""
+
+    stop_grace_s = 5.0
+    _process: subprocess.Popen[bytes] | None = None  # the last that was started
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs, else None."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code of one that was started and is gone (negative: the signal), else None."""
+        return self._process.poll() if self._process is not None else None
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM, without waiting; harmless when it does not run."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def stop(self, timeout_s: float | None = None) -> None:
+        """End it: SIGTERM, and SIGKILL after `timeout_s` (None: `stop_grace_s`); harmless when it does not run."""
+        self.ask_to_stop()
+        if self._process is not None:
+            try:
+                self._process.wait(self.stop_grace_s if timeout_s is None else timeout_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
 def spawn(
     argv: Sequence[str],
     *,

@@ -24,12 +24,11 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from runtide_workers.embedded.child import spawn
+from runtide_workers.embedded.child import ChildProcess, spawn
 from runtide_workers.embedded.clickhouse_config import ROLES, Limits, config_xml, users_xml
 
 HOST = "127.0.0.1"
 DATABASE = "runtide"
-_STOP_GRACE_S = 10.0
 _PARENT_CHECK_S = 0.5
 _LAST_CONNECTIONS_S = 1.5
 _MARK = "runtide: "  # before what is meant for people, in a log where the engine writes too
@@ -43,13 +42,15 @@ class ClickHouseError(RuntimeError):
     """The embedded ClickHouse did not start or died; the message says why and where its log is."""
 
 
-class ClickHouse:
+class ClickHouse(ChildProcess):
     """One engine over `data_dir`, in a process of its own, on 127.0.0.1:`http_port`.
 
     `passwords` maps the roles to theirs; a missing one is made up. `data_dir` holds the
     tables (`store/`), the configuration with hashed passwords (`etc/`, only for this user) and, without `log_path`, the
     log.
     """
+
+    stop_grace_s = 10.0
 
     def __init__(
         self,
@@ -65,19 +66,7 @@ class ClickHouse:
         self.passwords = {role: (passwords or {}).get(role) or secrets.token_urlsafe(18) for role in ROLES}
         self.log_path = Path(log_path).resolve() if log_path is not None else self.data_dir / "clickhouse.log"
         self.limits = limits or Limits.of_this_machine()
-        self._process: subprocess.Popen[bytes] | None = None
         self._log_start_bytes = 0
-
-    @property
-    def pid(self) -> int | None:
-        """Process id while the engine runs, else None."""
-        process = self._process
-        return process.pid if process is not None and process.poll() is None else None
-
-    @property
-    def exit_code(self) -> int | None:
-        """Exit code of an engine that was started and is gone (negative: the signal), else None."""
-        return self._process.poll() if self._process is not None else None
 
     def url(self, role: str = "writer", database: str = DATABASE) -> str:
         """The URL for `role` (one of ROLES), password included."""
@@ -110,21 +99,6 @@ class ClickHouse:
             if time.monotonic() > deadline:
                 raise ClickHouseError(f"the embedded ClickHouse was not ready in {timeout_s:g} s; see {self.log_path}")
             time.sleep(0.05)
-
-    def stop(self, timeout_s: float = _STOP_GRACE_S) -> None:
-        """End the engine (SIGTERM, SIGKILL after `timeout_s`); harmless when it does not run."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-    def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
 
     def __enter__(self) -> Self:
         self.start()

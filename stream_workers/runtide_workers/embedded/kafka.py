@@ -13,7 +13,7 @@ from base64 import b64encode
 from pathlib import Path
 
 from runtide_workers.embedded import probes
-from runtide_workers.embedded.child import spawn
+from runtide_workers.embedded.child import ChildProcess, spawn
 from runtide_workers.embedded.home import Home
 from runtide_workers.embedded.ports import Ports
 from runtide_workers.topics import ensure_topics
@@ -23,7 +23,7 @@ FORMAT_S = 60.0
 _FOREIGN_ENV = ("KAFKA_OPTS", "KAFKA_HEAP_OPTS", "JAVA_TOOL_OPTIONS", "CLASSPATH")
 
 
-class ApacheKafka:
+class ApacheKafka(ChildProcess):
     """A broker that is its own controller, on loopback, with its log in `<home>/kafka`."""
 
     name = "broker"
@@ -37,19 +37,10 @@ class ApacheKafka:
         self._folder = home.path / "kafka"
         self._file = self._folder / "server.properties"
         self._controller = ports.kafka_controller
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
-
-    @property
-    def exit_code(self) -> int | None:
-        return self._process.poll() if self._process is not None else None
 
     def start(self) -> None:
         """Start it on what it had before. Raises RuntimeError or OSError when it can't be."""
@@ -74,19 +65,6 @@ class ApacheKafka:
 
     def probe(self) -> probes.Answer:
         return probes.kafka(self.port)
-
-    def stop(self, timeout_s: float) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-    def kill(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
 
     def _format(self) -> None:
         """Give the empty log its cluster id."""

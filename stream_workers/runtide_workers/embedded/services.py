@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Protocol
 
 from runtide_workers.embedded import probes
 from runtide_workers.embedded.broker import Broker
-from runtide_workers.embedded.child import spawn
+from runtide_workers.embedded.child import ChildProcess, spawn
 from runtide_workers.embedded.clickhouse import ClickHouse
 from runtide_workers.embedded.home import Home
 from runtide_workers.embedded.ports import Ports
@@ -136,7 +135,7 @@ class ClickHouseService:
         self._server.kill()
 
 
-class Program:
+class Program(ChildProcess):
     """A child that is a command: the workers and the dashboard."""
 
     def __init__(
@@ -152,15 +151,6 @@ class Program:
     ) -> None:
         self.name, self.word, self.port, self.log = name, word, port, log
         self._argv, self._env, self._health = argv, dict(env), health
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
-
-    @property
-    def exit_code(self) -> int | None:
-        return self._process.poll() if self._process is not None else None
 
     def start(self) -> None:
         if self.pid is None:
@@ -168,24 +158,6 @@ class Program:
 
     def probe(self) -> probes.Answer:
         return probes.http_get(self.port, self._health)
-
-    def ask_to_stop(self) -> None:
-        """SIGTERM, without waiting."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-
-    def stop(self, timeout_s: float) -> None:
-        self.ask_to_stop()
-        if self._process is not None:
-            try:
-                self._process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-    def kill(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
 
 
 def worker(index: int, home: Home, ports: Ports, kafka: str, clickhouse: str) -> Program:
