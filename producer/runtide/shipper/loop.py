@@ -1,4 +1,4 @@
-"""The shipper itself: finds journals, sends what is new, confirms, deletes, reports. One task owns all state."""
+"""The shipper itself: sends what is new in the journals, confirms, deletes, reports. One task owns all state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runtide.events import Header
 from runtide.kafka_trouble import in_words
 from runtide.shipper.contact import Answer, Contact
 from runtide.shipper.deliver import Link, LinkDown, Refused
-from runtide.shipper.discovery import Discovery
+from runtide.shipper.journals import Journals
 from runtide.shipper.report import Reports
 from runtide.shipper.shipment import Shipment, remove_run_directory
 from runtide.shipper.status import ShipperStatus
@@ -35,7 +35,6 @@ DISCOVER_S_PER_WRITER = 0.001
 TEND_S = 0.25
 STATE_WRITES_PER_S = 100
 DRAIN_S = 5.0
-READ_AGAIN_S = 5.0  # after an I/O error
 REFUSED_AGAIN_S = 5.0  # somebody has to grant a right first
 DENIED_EXIT_S = 20.0  # one that trainers start comes with the settings of a trainer, and they may be mended by then
 ACKS_GATHER_S = 0.005  # acknowledgements come in bursts
@@ -70,10 +69,9 @@ class Shipper:
         self.status = ShipperStatus(
             directory=settings.directory, kafka=settings.kafka, pid=os.getpid(), started=time.time()
         )
-        self.shipments: dict[tuple[str, str], Shipment] = {}
-        self.foreign: set[tuple[str, str]] = set()  # journals that others ship
         self._limits = Limits()
-        self._discovery = Discovery(settings.directory)
+        self._journals = Journals(settings.directory, self._accepts, self._limits, self.status)
+        self.shipments = self._journals.shipments
         self._wake = asyncio.Event()
         self._stop = False
         self._contact = Contact(link or Link(settings.kafka), self.status, on_loss=self._lose, wake=self._wake.set)
@@ -130,6 +128,11 @@ class Shipper:
         """Disconnect. The journals keep whatever isn't confirmed."""
         await self._contact.close()
 
+    def _accepts(self, header: Header) -> bool:
+        if self.settings.accepts is not None:
+            return self.settings.accepts(header)
+        return header.mode in (None, "online") and header.kafka in (None, self.settings.kafka)
+
     def finds_work(self) -> bool:
         """Look once more, just after the lock was released: has anything appeared that must be shipped?"""
         now = time.monotonic()
@@ -159,58 +162,9 @@ class Shipper:
         status.lag_s = round(now - behind_s, 3)
         return status
 
-    # ---- finding journals
-
     def _discover(self, now: float) -> None:
-        for run, found in self._discovery.look().items():
-            directory = os.path.join(self.settings.directory, run)
-            for writer, segments in found.items():
-                key = (run, writer)
-                shipment = self.shipments.get(key)
-                if shipment is not None:
-                    shipment.tail.segments[:] = segments
-                elif key not in self.foreign:
-                    self.shipments[key] = Shipment(directory, run, writer, segments, limits=self._limits, now=now)
-            for key in [key for key in self.shipments if key[0] == run and key[1] not in found]:
-                self._drop(key)  # someone else has shipped and deleted it
-            self.foreign -= {key for key in self.foreign if key[0] == run and key[1] not in found}
-        for key, shipment in list(self.shipments.items()):
-            if shipment.header is None and not shipment.broken:
-                self._introduce(key, shipment)
-
-    def _introduce(self, key: tuple[str, str], shipment: Shipment) -> None:
-        """Read the header of a new journal: is it ours to ship?"""
-        try:
-            shipment.header = shipment.tail.first_header()
-        except (OSError, ContractError) as error:
-            self._note_broken(shipment, error)
-            return
-        header = shipment.header
-        if header is not None and (header.run, header.writer) != key:
-            self._note_broken(shipment, ContractError(f"its header names {header.run}/{header.writer}"))
-        elif header is not None and not self._accepts(header):
-            del self.shipments[key]
-            self.foreign.add(key)
-
-    def _accepts(self, header: Header) -> bool:
-        if self.settings.accepts is not None:
-            return self.settings.accepts(header)
-        return header.mode in (None, "online") and header.kafka in (None, self.settings.kafka)
-
-    def _note_broken(self, shipment: Shipment, error: Exception) -> None:
-        if isinstance(error, FileNotFoundError):
-            return
-        if isinstance(error, OSError) and not isinstance(error, PermissionError):
-            log.warning("%s: %s", shipment.tail.path(shipment.tail.at.segment), error)
-            shipment.look_s = time.monotonic() + READ_AGAIN_S
-            return
-        shipment.broken = True
-        self.status.lost_files += 1
-        log.error("%s: %s; it is left where it is", shipment.tail.path(shipment.tail.at.segment), error)
-
-    def _drop(self, key: tuple[str, str]) -> None:
-        shipment = self.shipments.pop(key)
-        self._in_flight_bytes -= shipment.in_flight_bytes
+        for gone in self._journals.look(now):
+            self._in_flight_bytes -= gone.in_flight_bytes
 
     # ---- sending
 
@@ -231,7 +185,7 @@ class Shipper:
             try:
                 messages = shipment.read(now)
             except (OSError, ContractError) as error:
-                self._note_broken(shipment, error)
+                self._journals.note_broken(shipment, error)
                 continue
             for message in messages:
                 if held is not None and not await self._send(*held, now):
@@ -351,7 +305,8 @@ class Shipper:
                 shipment.look_after_writer(now)
                 if shipment.complete:
                     shipment.delete()
-                    self._drop(key)
+                    del self.shipments[key]
+                    self._in_flight_bytes -= shipment.in_flight_bytes
                     remove_run_directory(shipment.directory)
                     continue
                 shipment.save(now, interval_s)
