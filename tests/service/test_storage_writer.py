@@ -66,6 +66,14 @@ def test_big_inserts_are_split(database: Engine, writer: Writer, monkeypatch: py
     writer.points(columns(1, []))
 
 
+def test_a_point_twice_in_one_insert_is_one(database: Engine, writer: Writer) -> None:
+    """The server does not look for that when it inserts; FINAL does, in a part that was never merged too."""
+    writer.points(columns(1, [Point("m", step // 2, START_MS, float(step // 2), 1, 1, step // 2) for step in range(8)]))
+    count = "SELECT count(), sum(value) FROM points"
+    assert database.client().query(count).result_rows == [(8, 12.0)]
+    assert database.client().query(f"{count} FINAL").result_rows == [(4, 6.0)]
+
+
 def test_hostile_strings_survive(database: Engine, writer: Writer) -> None:
     writer.rows("metrics", [{"id": i, "name": name} for i, name in enumerate(HOSTILE)])
     assert [name for (name,) in database.client().query("SELECT name FROM metrics ORDER BY id").result_rows] == HOSTILE
