@@ -81,10 +81,14 @@ class Baselines:
             enough = len(members) >= MEMBERS_MIN
             cohort = self._make(family, tuple(members), goals, pace_of) if enough else Cohort(tuple(members))
             self._kept[identity] = cohort
-            while len(self._kept) > 1 and sum(len(each.values) for each in self._kept.values()) > BASELINES_KEPT:
+            while len(self._kept) > 1 and self._size() > BASELINES_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(identity)
         return cohort
+
+    def _size(self) -> int:
+        """Baselines that are kept. A cohort too small to have any counts too: every run without a family makes one."""
+        return sum(max(len(each.values), 1) for each in self._kept.values())
 
     def _make(self, family: int, members: tuple[int, ...], goals: Mapping[str, Goal], pace_of: str) -> Cohort:
         curves: dict[str, list[Extent]] = {}

@@ -68,6 +68,10 @@ class Told:
         incident, at_ms = self.causes.get(cause, ("", 0))
         return incident if incident and now_ms - at_ms < 1000 * cooldown_s else None
 
+    def forget(self, now_ms: int, cooldown_s: float) -> None:
+        """Drop what is too long ago to stand for anything."""
+        self.causes = {cause: told for cause, told in self.causes.items() if now_ms - told[1] < 1000 * cooldown_s}
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:

@@ -33,6 +33,7 @@ CHORES_PERIOD_S = 5.0
 UNKNOWN_S = 60.0  # a run that storage still knows nothing of is none
 IDLE_S = 3600.0  # a run without points is left; its next point makes it followed again
 ATTACHED_MAX = 100  # runs at a time
+TURN_S = 0.5  # of planning, and of judging, at a time: runs that go on don't wait for all that begin or end
 CATCH_UP_POINTS_MAX = 4_000_000  # at a time, about 400 MB; of a longer run only what has a baseline is read
 HISTORY_S = 3600  # of a run that ended longer ago nobody is told; one that nobody ever followed is only judged
 HISTORY_PERIOD_S = 0.25  # for such runs, at a time: those that go on come first
@@ -152,7 +153,9 @@ class Lookout:
         for run, each in list(self._roster.runs.items()):
             if now_s - each.last_fed_s > IDLE_S:
                 self._leave(run)
-        while self._renewed and not self._pending:
+        if self._told is not None:
+            self._told.forget(_now_ms(), self._cooldown_s())
+        while self._renewed and not self._pending and time.monotonic() < now_s + TURN_S:
             family, facts = next(iter(self._renewed.items()))
             self._begin_work(facts.run)
             self._planner.refresh(facts)
@@ -179,11 +182,17 @@ class Lookout:
     def _attach(self) -> None:
         """Begin to follow those of the waiting runs that are ready."""
         some = dict(list(self._pending.items())[:ATTACHED_MAX])
-        plans = dict(self._planner.plan(some, self._begin_work))
-        for run in some.keys() - plans.keys():
-            since_s = self._pending.pop(run)
-            if time.time() - since_s < UNKNOWN_S:  # the others' turn comes first next time
-                self._pending[run] = since_s
+        plans: dict[int, Plan] = {}
+        until_s = time.monotonic() + TURN_S
+        for run, plan in self._planner.plan(some, self._begin_work):
+            plans[run] = plan
+            if time.monotonic() >= until_s:
+                break
+        else:
+            for run in some.keys() - plans.keys():
+                since_s = self._pending.pop(run)
+                if time.time() - since_s < UNKNOWN_S:  # the others' turn comes first next time
+                    self._pending[run] = since_s
         if not plans:
             return
         boards: dict[int, list[dict[str, Any]]] = {run: [] for run in plans}
@@ -252,8 +261,10 @@ class Lookout:
 
     def _end(self) -> None:
         """Judge the runs that have ended."""
-        candidates = [run for run in self._ended if run in self._roster.runs]
+        self._ended.intersection_update(self.runs())
+        candidates = [run for run in self._ended if run in self._roster.runs][:ATTACHED_MAX]
         facts = self._cohorts.facts(candidates)
+        until_s = time.monotonic() + TURN_S
         for run in candidates:
             if run in facts and facts[run].state != "running":
                 followed = self._roster.runs[run]
@@ -266,6 +277,8 @@ class Lookout:
                 self._renewed[followed.plan.family] = facts[run]
                 self._leave(run)
             self._ended.discard(run)  # or a rank said goodbye before the lead
+            if time.monotonic() >= until_s:
+                break
 
     def _write_verdict(self, plan: Plan, state: str, pages: Sequence[str]) -> None:
         self._storage.rows("verdicts", judge(self._cohorts, plan, state, pages, _now_ms()))
@@ -342,9 +355,12 @@ class Lookout:
 
     def _load_told(self) -> None:
         if self._told is None:
-            projects = [*self._settings.projects.values(), self._settings.project("")]
-            within_s = max(project.cooldown_s for project in projects)
-            self._told = Told(dict(self._cohorts.told(int(within_s) + 1)))
+            self._told = Told(dict(self._cohorts.told(int(self._cooldown_s()) + 1)))
+
+    def _cooldown_s(self) -> float:
+        """The longest of any project."""
+        projects = [*self._settings.projects.values(), self._settings.project("")]
+        return max(project.cooldown_s for project in projects)
 
 
 def _current(points: Points, attempt: np.ndarray[Any, Any]) -> Any:
