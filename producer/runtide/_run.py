@@ -50,7 +50,7 @@ class Run:
         self._group = _title(settings.group or None)
         self._job_type = _title(job_type)
         self._notes = None if notes is None else redact.text(clip(str(notes)))
-        self._tags = tuple(clip(tag, TITLE_CHARS_MAX) for tag in settings.tags)
+        self._tags = tuple(map(_word, settings.tags))
         self._names: set[str] = set()  # metric names that were checked
         self._alerted_at: dict[str, float] = {}
         self._writer = Writer(settings, self._first_events)
@@ -83,7 +83,7 @@ class Run:
 
     @tags.setter
     def tags(self, tags: Iterable[str]) -> None:
-        self._tags = tuple(clip(str(tag), TITLE_CHARS_MAX) for tag in ((tags,) if isinstance(tags, str) else tags))
+        self._tags = tuple(map(_word, (tags,) if isinstance(tags, str) else tags))
         self._writer.emit("tags", {"tags": list(self._tags)})
 
     @property
@@ -204,12 +204,12 @@ class Run:
             self._writer.refusals.add("a goal that is neither minimize nor maximize", clip(str(goal), 60))
             goal = None
         found = {"name": _title(name), "goal": goal, "step_metric": step_metric, "summary": summary, "alert": alert}
-        self._writer.emit("define_metric", {key: plain(value) for key, value in found.items()})
+        self._writer.emit("define_metric", {key: redact.value_of("", plain(value)) for key, value in found.items()})
 
     def alert(self, title: str, text: str = "", level: str = "WARN", wait_duration: float = 60) -> None:
         """Tell people. The same title is not sent again for `wait_duration` seconds. `level`: INFO, WARN or ERROR."""
         seconds = _seconds(wait_duration, 60.0)
-        words = {"title": redact.text(_title(title) or ""), "text": redact.text(clip(str(text)))}
+        words = {"title": _title(title) or "", "text": redact.text(clip(str(text)))}
         grade = str(getattr(level, "value", level)).upper()
         now = time.monotonic()
         with self._writer.lock:
@@ -236,7 +236,7 @@ class Run:
         The data stays where it is.
         """
         place = None if path_or_uri is None else str(path_or_uri)
-        self._record("dataset", {"name": name, "uri": place and redact.text(place), "version": version}, place)
+        self._record("dataset", {"name": name, "uri": place, "version": version}, place)
 
     def log_artifact(
         self,
@@ -256,7 +256,7 @@ class Run:
 
     def use_artifact(self, ref: str) -> None:
         """Record that the run uses an artifact, as `name`, `name:alias` or a digest. Nothing is fetched yet."""
-        self._record("use_artifact", {"ref": str(ref)}, None)
+        self._record("use_artifact", {"ref": ref}, None)
 
     def finish(self, exit_code: int | None = None, timeout: float = 5.0) -> None:
         """Say goodbye and wait, at most `timeout` seconds, until the broker has everything.
@@ -299,7 +299,7 @@ class Run:
 
     def _record(self, kind: str, data: Mapping[str, Any], place: str | None) -> None:
         """An event now, and once more with the digest when that is known: a training that dies soon has said it."""
-        facts = {key: plain(value) for key, value in data.items()}
+        facts = {key: redact.value_of("", plain(value)) for key, value in data.items()}
         self._writer.emit(kind, facts)
         if place is not None:
             self._writer.submit(lambda: self._describe(kind, facts, place))
@@ -320,7 +320,11 @@ def run_url(settings: Settings) -> str | None:
 
 
 def _title(text: Any) -> str | None:
-    return None if text is None else clip(str(text), TITLE_CHARS_MAX)
+    return None if text is None else _word(text)
+
+
+def _word(text: Any) -> str:
+    return clip(redact.text(str(text)), TITLE_CHARS_MAX)
 
 
 def _seconds(duration: Any, default: float) -> float:

@@ -217,7 +217,8 @@ def _run_git(place: str, *arguments: str) -> str | None:
             output = process.stdout.read(DIFF_BYTES_MAX + 1) if process.stdout else b""
             if len(output) > DIFF_BYTES_MAX:
                 process.kill()
-                return f"{output[:DIFF_BYTES_MAX].decode(errors='replace')}\n... (cut off at {DIFF_BYTES_MAX} bytes)\n"
+                whole = output[: output.rfind(b"\n", 0, DIFF_BYTES_MAX) + 1]  # half a secret would not be known as one
+                return f"{whole.decode(errors='replace')}... (cut off at {DIFF_BYTES_MAX} bytes)\n"
             code = process.wait()
     finally:
         watchdog.cancel()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 from runtide import redact
-from runtide.plain import SEPARATOR, as_mapping, flatten, plain
+from runtide.plain import SEPARATOR, Budget, as_mapping, flatten, plain
 
 Emit = Callable[[dict[str, Any]], None]  # gets {"flat/key": JSON}; None deletes
 
@@ -44,7 +44,7 @@ class Section(MutableMapping[str, Any]):
         if not gone:
             raise KeyError(name)
         self._forget(gone)
-        self._emit(dict.fromkeys(gone))
+        self._tell(dict.fromkeys(gone))
 
     def __iter__(self) -> Iterator[str]:
         start = len(self._prefix)
@@ -92,6 +92,7 @@ class Section(MutableMapping[str, Any]):
     def _apply(self, values: Mapping[str, Any]) -> None:
         """Set names to values; a name takes the place of whatever was under it, or above it."""
         changes: dict[str, Any] = {}
+        budget = Budget()
         was_empty = not self._flat  # the first update may be large, and can't replace anything
         for name, value in values.items():
             full = self._prefix + name
@@ -101,12 +102,15 @@ class Section(MutableMapping[str, Any]):
                 self._forget(replaced)
                 changes.update(dict.fromkeys(replaced))
             for key, leaf in leaves.items():
-                json = redact.value_of(key, plain(leaf))
+                json = redact.value_of(key, plain(leaf, budget))
                 if key not in self._told or self._told[key] != json or type(self._told[key]) is not type(json):
                     self._told[key] = changes[key] = json
                 self._flat[key] = leaf
         if changes:
-            self._emit(changes)
+            self._tell(changes)
+
+    def _tell(self, changes: Mapping[str, Any]) -> None:
+        self._emit(_without_secrets(changes))
 
     def _forget(self, keys: set[str]) -> None:
         for key in keys:
@@ -132,4 +136,9 @@ class Config(Section):
 
     def as_event(self) -> dict[str, Any]:
         """All of it as the data of one event, for a journal that is opened late."""
-        return dict(self._told)
+        return _without_secrets(self._told)
+
+
+def _without_secrets(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Values were cleaned under their names before; here the names themselves are."""
+    return {redact.text(name): value for name, value in told.items()}

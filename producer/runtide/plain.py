@@ -10,13 +10,23 @@ TEXT_CHARS_MAX = 64 << 10
 ITEMS_MAX = 10_000  # of a list
 ARRAY_ITEMS_MAX = 1_000  # a larger array is described, not stored
 DEPTH_MAX = 16
+VALUES_MAX = 200_000  # of one config: objects that share parts can be exponentially many; more fit in no line
 NAME_CHARS_MAX = 512
 SEPARATOR = "/"
 
 Json = None | bool | int | float | str | list[Any] | dict[str, Any]
 
 
-def plain(value: Any, depth: int = 0) -> Json:
+class Budget:
+    """How many values may still be looked at."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = VALUES_MAX
+
+
+def plain(value: Any, budget: Budget | None = None, depth: int = 0) -> Json:
     """The value as JSON. What JSON can't say becomes a text that describes it; NaN and infinities as in metrics."""
     if value is None or value is True or value is False:
         return value
@@ -28,22 +38,24 @@ def plain(value: Any, depth: int = 0) -> Json:
             return number if -(2**63) <= number < 2**63 else str(number)
         if isinstance(value, float):
             return _finite(float(value))
-        if depth >= DEPTH_MAX:
+        budget = budget or Budget()
+        if depth >= DEPTH_MAX or budget.left <= 0:
             return _described(value)
         if isinstance(value, Mapping):
-            return {clip(str(key), NAME_CHARS_MAX): plain(item, depth + 1) for key, item in _first(value.items())}
+            items = _first(value.items(), budget)
+            return {clip(str(key), NAME_CHARS_MAX): plain(item, budget, depth + 1) for key, item in items}
         if isinstance(value, (list, tuple)):
-            return [plain(item, depth + 1) for item in _first(value)]
+            return [plain(item, budget, depth + 1) for item in _first(value, budget)]
         if isinstance(value, (set, frozenset)):
-            return sorted((plain(item, depth + 1) for item in _first(value)), key=repr)
-        return _from_object(value, depth)
+            return sorted((plain(item, budget, depth + 1) for item in _first(value, budget)), key=repr)
+        return _from_object(value, budget, depth)
     except Exception:  # noqa: BLE001 - other people's __str__, keys(), tolist() ... may do anything
         return _described(value)
 
 
 def flatten(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one with "/" in the names. The leaves stay as they are; an empty mapping is a leaf."""
-    return dict(_leaves(values, prefix, 0))
+    return dict(_leaves(values, prefix, Budget(), 0))
 
 
 def as_mapping(values: Any) -> Mapping[Any, Any] | None:
@@ -70,21 +82,24 @@ def clip(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def _leaves(values: Mapping[Any, Any], prefix: str, depth: int) -> Iterator[tuple[str, Any]]:
+def _leaves(values: Mapping[Any, Any], prefix: str, budget: Budget, depth: int) -> Iterator[tuple[str, Any]]:
     for key, value in list(values.items()):
+        budget.left -= 1
+        if budget.left < 0:
+            return
         name = f"{prefix}{SEPARATOR}{key}" if prefix else str(key)
         if isinstance(value, Mapping) and value and depth < DEPTH_MAX:
-            yield from _leaves(value, name, depth + 1)
+            yield from _leaves(value, name, budget, depth + 1)
         else:
             yield clip(name, NAME_CHARS_MAX), value
 
 
-def _from_object(value: Any, depth: int) -> Json:
+def _from_object(value: Any, budget: Budget, depth: int) -> Json:
     if hasattr(value, "shape") and hasattr(value, "tolist"):  # numpy, torch, jax
         size = math.prod(value.shape)
-        return plain(value.tolist(), depth + 1) if size <= ARRAY_ITEMS_MAX else _described(value)
+        return plain(value.tolist(), budget, depth + 1) if size <= ARRAY_ITEMS_MAX else _described(value)
     if hasattr(value, "item"):
-        return plain(value.item(), depth + 1)
+        return plain(value.item(), budget, depth + 1)
     if isinstance(value, type) or hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     if hasattr(value, "__fspath__"):
@@ -92,9 +107,9 @@ def _from_object(value: Any, depth: int) -> Json:
     if hasattr(value, "isoformat"):
         return clip(str(value.isoformat()))
     if hasattr(value, "name") and hasattr(type(value), "__members__"):  # an enum
-        return plain(value.value, depth + 1)
+        return plain(value.value, budget, depth + 1)
     if hasattr(value, "__dataclass_fields__"):
-        return plain(as_mapping(value), depth + 1)
+        return plain(as_mapping(value), budget, depth + 1)
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
     return clip(str(value))
@@ -106,9 +121,10 @@ def _finite(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _first(items: Iterable[Any]) -> Iterator[Any]:
+def _first(items: Iterable[Any], budget: Budget) -> Iterator[Any]:
     for count, item in enumerate(items):
-        if count >= ITEMS_MAX:
+        budget.left -= 1
+        if count >= ITEMS_MAX or budget.left < 0:
             return
         yield item
 

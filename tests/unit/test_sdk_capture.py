@@ -75,6 +75,7 @@ def test_a_huge_diff_is_cut(repository: Path) -> None:
     diff = collected(capture_git=True, capture_diff=True)["git/diff"]
     assert diff.endswith(f"(cut off at {capture.DIFF_BYTES_MAX} bytes)\n")
     assert len(diff) < capture.DIFF_BYTES_MAX + 100
+    assert set(diff.splitlines()[6:-1]) == {"+x = 1"}  # no half lines: half a secret would not be known as one
 
 
 def test_a_repository_can_not_make_us_run_its_programs(repository: Path) -> None:

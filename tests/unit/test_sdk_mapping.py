@@ -95,6 +95,9 @@ def test_secrets_are_not_told(config: Config, events: list[dict[str, Any]]) -> N
     config.update({"db": {"password": "x", "url": "pg://u:p@h/d"}, "api_key": "k", "max_tokens": 5})
     assert events == [{"db/password": "***", "db/url": "pg://***@h/d", "api_key": "***", "max_tokens": 5}]
     assert config.db.password == "x"
+    config.update({"https://u:p@h": 1})
+    del config["https://u:p@h"]
+    assert events[1:] == [{"https://***@h": 1}, {"https://***@h": None}]
 
 
 def test_what_people_call_a_config(config: Config) -> None:

@@ -232,6 +232,17 @@ def test_alerts_of_one_title_wait(run: runtide.Run, tmp_path: Path) -> None:
     assert titles.count("same") == 1 and titles.count("impatient") == 3
 
 
+def test_no_secret_in_what_describes_a_run(tmp_path: Path) -> None:
+    run = runtide.init("unit", dir=tmp_path, settings=BARE, tags=["https://u:S3cret@h/"], job_type="password=S3cret")
+    run.tags = ("a", "token_x ghp_S3cret0123456789abcdefghij")
+    run.alert("https://u:S3cret@h/")
+    run.define_metric("loss", summary="https://u:S3cret@h/")
+    run.use_artifact("https://u:S3cret@h/a")
+    run.finish()
+    raw = b"".join(journal(tmp_path).raw)
+    assert b"***" in raw and b"S3cret" not in raw
+
+
 def test_after_the_end_nothing_is_written_and_nothing_raises(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = runtide.init("unit", dir=tmp_path, settings=BARE)
     run.log({"x": 1.0})
