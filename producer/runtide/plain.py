@@ -43,7 +43,7 @@ def plain(value: Any, budget: Budget | None = None, depth: int = 0) -> Json:
             return _described(value)
         if isinstance(value, Mapping):
             items = _first(value.items(), budget)
-            return {clip(str(key), NAME_CHARS_MAX): plain(item, budget, depth + 1) for key, item in items}
+            return {clip(_name(key), NAME_CHARS_MAX): plain(item, budget, depth + 1) for key, item in items}
         if isinstance(value, (list, tuple)):
             return [plain(item, budget, depth + 1) for item in _first(value, budget)]
         if isinstance(value, (set, frozenset)):
@@ -83,15 +83,26 @@ def clip(text: str, chars_max: int = TEXT_CHARS_MAX) -> str:
 
 
 def _leaves(values: Mapping[Any, Any], prefix: str, budget: Budget, depth: int) -> Iterator[tuple[str, Any]]:
-    for key, value in list(values.items()):
+    try:
+        items = [(_name(key), value) for key, value in list(values.items())]
+    except Exception:  # noqa: BLE001 - as in plain()
+        items = []
+    for key, value in items:
         budget.left -= 1
         if budget.left < 0:
             return
-        name = f"{prefix}{SEPARATOR}{key}" if prefix else str(key)
+        name = f"{prefix}{SEPARATOR}{key}" if prefix else key
         if isinstance(value, Mapping) and value and depth < DEPTH_MAX:
             yield from _leaves(value, name, budget, depth + 1)
         else:
             yield clip(name, NAME_CHARS_MAX), value
+
+
+def _name(key: Any) -> str:
+    try:
+        return str(key)
+    except Exception:  # noqa: BLE001 - as in plain()
+        return _described(key)
 
 
 def _from_object(value: Any, budget: Budget, depth: int) -> Json:

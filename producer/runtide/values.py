@@ -174,7 +174,9 @@ def _items(data: Mapping[Any, Any], refuse: Refuse) -> Iterator[tuple[Any, Any]]
 
 
 def _may_be_mapping(value: Any) -> bool:
-    return not isinstance(value, (int, float, str)) and hasattr(value, "keys")
+    return not isinstance(value, (int, float, str)) and hasattr(
+        type(value), "keys"
+    )  # not of the value: its __getattr__ may raise
 
 
 def _join(prefix: str, key: Any) -> str | None:

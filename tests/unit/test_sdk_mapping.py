@@ -100,6 +100,17 @@ def test_secrets_are_not_told(config: Config, events: list[dict[str, Any]]) -> N
     assert events[1:] == [{"https://***@h": 1}, {"https://***@h": None}]
 
 
+def test_values_that_share_parts_come_to_an_end(config: Config, events: list[dict[str, Any]]) -> None:
+    shared: Any = [1]
+    for _ in range(12):
+        shared = [shared] * 9  # 9^12 values as a tree
+    nested: Any = {"x": 1}
+    for _ in range(14):
+        nested = {str(number): nested for number in range(5)}
+    config.update({"lists": shared, "dicts": nested, "after": 1})
+    assert len(events) == 1
+
+
 def test_what_people_call_a_config(config: Config) -> None:
     config.update(argparse.Namespace(seed=1))
     config.update(Options())
