@@ -52,6 +52,7 @@ class Journal:
         "_reopen_at",
         "_segment",
         "_segment_bytes",
+        "_torn",
         "_used_max",
         "_waiting",
         "closed",
@@ -88,6 +89,7 @@ class Journal:
         self._used_max = journal_bytes_max
         self._limit = segment_bytes
         self._parked_fd = -1
+        self._torn = False  # the segment (parked) ends in a part of a line: what follows needs another one
         self._reopen_at = 0.0
         self._busy = False
         self._waiting: list[bytes] = []
@@ -133,7 +135,7 @@ class Journal:
             self._park()
         else:
             self.full = False
-            if self._parked_fd >= 0:
+            if self._parked_fd >= 0 and not self._torn:
                 self.fd, self._parked_fd = self._parked_fd, -1
             self._limit = min(self._segment_bytes, self.size + room)
 
@@ -164,6 +166,8 @@ class Journal:
             self._refusals.add("lines after finish")
             return False
         if self._busy:  # a signal handler or a log handler logs in the middle of what follows
+            if written:
+                self._cut_off(written)
             if len(self._waiting) < WAITING_LINES_MAX:
                 self._waiting.append(line)
                 return True
@@ -181,6 +185,11 @@ class Journal:
         return stored
 
     def _append_again(self, line: bytes, error: int) -> bool:
+        if self._torn and not self.full:
+            if not self._leave_torn():
+                self._refuse(errno.ENOSPC)
+                return False
+            return self._append_once(line)
         if self.fd < 0 and not self.full:
             if self.header is None and time.monotonic() >= self._reopen_at and self.open():
                 return self._append_once(line)
@@ -238,7 +247,16 @@ class Journal:
         except OSError:
             self.lines += 1  # the torn line stays, as the last of its segment: it has a seq
             self.size += written
-            self._turn_over()
+            self._torn = True
+            self._leave_torn()
+
+    def _leave_torn(self) -> bool:
+        if self._parked_fd >= 0:
+            self.fd, self._parked_fd = self._parked_fd, -1
+        self._torn = not self._turn_over()
+        if self._torn:
+            self._parked_fd, self.fd = self.fd, -1
+        return not self._torn
 
     def _at_limit(self) -> None:
         if self._busy:
