@@ -57,11 +57,12 @@ class Endpoint:
             port = parts.port
         except ValueError:  # its message may quote the password
             raise StorageError(f"RUNTIDE_CLICKHOUSE: expected {_URL_FORM}") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        is_host = parts.hostname and not set("[]") & set(parts.hostname) and url.isprintable()
+        if parts.scheme not in ("http", "https") or not is_host:
             raise StorageError(f"RUNTIDE_CLICKHOUSE: expected {_URL_FORM}")
         secure = parts.scheme == "https"
         return cls(
-            host=parts.hostname,
+            host=str(parts.hostname),
             port=port or (8443 if secure else 8123),
             database=unquote(parts.path.strip("/")) or "runtide",
             username=unquote(parts.username or "default"),
@@ -73,10 +74,10 @@ class Endpoint:
     def url(self) -> str:
         """The URL, password included: not for logs."""
         who = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@"
-        return f"http{'s' if self.secure else ''}://{who}{self.host}:{self.port}/{quote(self.database, safe='')}"
+        return f"http{'s' if self.secure else ''}://{who}{self}/{quote(self.database, safe='')}"
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def connect(

@@ -40,15 +40,15 @@ class Shippers:
         return list(taken.values())
 
 
-def _row(value: bytes, at_ms: int) -> Row | None:
-    if len(value) > REPORT_BYTES_MAX:
+def _row(value: bytes | None, at_ms: int) -> Row | None:
+    if value is None or len(value) > REPORT_BYTES_MAX:
         return None
     try:
         said = orjson.loads(value)
-        row: Row = {"at": at_ms, "lag_s": min(max(float(said["lag_s"]), 0.0), 1e9)}
-        row |= {name: str(said[name])[:TEXT_CHARS_MAX] for name in _TEXTS}
+        row: Row = {"at": at_ms, "lag_s": min(max(0.0, float(said["lag_s"])), 1e9)}  # 0 of NaN
+        row |= {name: said[name][:TEXT_CHARS_MAX] for name in _TEXTS}
         row |= {name: min(max(int(said[name]), 0), 2**63 - 1) for name in _COUNTS}
         row |= {name: min(max(int(said[name]), 0), 2**32 - 1) for name in _SMALL_COUNTS}
     except (ValueError, TypeError, KeyError, OverflowError):
         return None
-    return row
+    return row if all(isinstance(row[name], str) for name in _TEXTS) else None

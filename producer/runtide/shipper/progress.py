@@ -96,11 +96,11 @@ def load_state(directory: str, writer: str) -> Position:
     """The confirmed position of a writer; the very start if there is none or it can't be read."""
     try:
         with open(state_path(directory, writer), "rb") as file:
-            state = orjson.loads(file.read(4 * _STATE_BYTES))
+            state = orjson.loads(file.read(4 * _STATE_BYTES).partition(b"\n")[0])  # behind it may be rubbish
         position = Position(int(state["segment"]), int(state["offset"]), int(state["confirmed"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return START
-    return position if min(position.segment, position.offset, position.seq) >= 0 else START
+    return position if all(0 <= part < 2**63 for part in (position.segment, position.offset, position.seq)) else START
 
 
 def save_state(directory: str, writer: str, confirmed: Position, sent_seq: int) -> None:

@@ -40,6 +40,16 @@ class ShipperStatus:
     failures: int = 0  # of the link to Kafka
 
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "bool | None": (bool, type(None)),
+    "str | None": (str, type(None)),
+}
+
+
 def write(path: str, status: ShipperStatus) -> None:
     """Replace the status file. Raises OSError."""
     draft = f"{path}.tmp"
@@ -53,10 +63,13 @@ def read_file(path: str) -> ShipperStatus | None:
     try:
         with open(path, "rb") as file:
             found = orjson.loads(file.read())
-        known = {field.name for field in fields(ShipperStatus)}
-        status = ShipperStatus(**{name: value for name, value in found.items() if name in known})
-    except (OSError, ValueError, TypeError, AttributeError):
+        known = {field.name: _TYPES[str(field.type)] for field in fields(ShipperStatus)}
+        told = {name: value for name, value in found.items() if name in known}
+    except (OSError, ValueError, AttributeError):
         return None
+    if not all(isinstance(value, known[name]) for name, value in told.items()):
+        return None
+    status = ShipperStatus(**told)
     status.running = is_held(path.removesuffix("json") + "lock")
     return status
 

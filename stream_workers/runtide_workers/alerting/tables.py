@@ -25,7 +25,9 @@ def read_toml(path: str, *, missing_is_fine: bool) -> dict[str, Any]:
         raise SettingsError(f"{path}: there is no such file") from None
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise SettingsError(f"{path}: this is nested too deeply") from None
+    except ValueError as error:  # not TOML, not UTF-8, or a number of more digits than Python reads
         raise SettingsError(f"{path}: this is not TOML: {error}") from None
 
 
@@ -50,7 +52,10 @@ class Table:
 
     def error(self, key: str, value: object, right: str) -> SettingsError:
         """For a value that can't be used; `right` says which could be."""
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except ValueError:
+            shown = "a number of thousands of digits"
         if len(shown) > VALUE_SHOWN_MAX:
             shown = f"{shown[: VALUE_SHOWN_MAX - 1]}…"
         return SettingsError(f"{self._place(key)} = {shown}: expected {right}")
@@ -100,11 +105,19 @@ class Table:
             return default
         right = "a number" + (f", {least:g} or more" if least is not None else "")
         right += f" above {above:g}" if above is not None else ""
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.error(key, value, right)
-        if (least is not None and value < least) or (above is not None and value <= above):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if (
+            not math.isfinite(number)
+            or (least is not None and number < least)
+            or (above is not None and number <= above)
+        ):
             raise self.error(key, value, right)
-        return float(value)
+        return number
 
     def flag(self, key: str, default: bool) -> bool:
         value = self._value(key, default)

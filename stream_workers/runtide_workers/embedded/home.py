@@ -8,6 +8,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtide.errors import SettingsError
 from runtide.settings import home_directory
 from runtide_workers.embedded.clickhouse_config import ROLES
 
@@ -59,10 +60,15 @@ class Home:
             known = json.loads(path.read_text())
         except FileNotFoundError:
             known = {}
+        except (ValueError, RecursionError):
+            known = None
+        if not isinstance(known, dict) or not all(isinstance(word, str) for word in known.values()):
+            # No new ones: ClickHouse keeps its users, and with them the old ones.
+            raise SettingsError(f"{path}: this is no JSON object of texts, as it was written") from None
         if not all(role in known for role in ROLES):
             known = {role: secrets.token_urlsafe(24) for role in ROLES} | known
             write_private(path, json.dumps(known, indent=1))
-        return {role: str(known[role]) for role in ROLES}
+        return {role: known[role] for role in ROLES}
 
 
 def write_private(path: Path, text: str) -> None:

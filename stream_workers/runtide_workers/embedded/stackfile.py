@@ -45,7 +45,7 @@ class ProcessMark:
                 and process.status() != psutil.STATUS_ZOMBIE
                 and any(self.word in part for part in process.cmdline())
             )
-        except psutil.Error:
+        except (psutil.Error, ValueError, OverflowError):  # the latter of a number that no process can have
             return False
 
     def kill(self, patience_s: float = _GONE_PATIENCE_S) -> bool:
@@ -70,7 +70,7 @@ class ProcessMark:
     def from_json(cls, found: Any) -> ProcessMark | None:
         try:
             return cls(int(found["pid"]), float(found["started"]), str(found["word"]))
-        except (TypeError, KeyError, ValueError):
+        except (TypeError, KeyError, ValueError, OverflowError):
             return None
 
 
@@ -78,7 +78,7 @@ def read(home: Home) -> dict[str, Any]:
     """The stack's own words; {} if there is no stack, or a file that is no JSON object."""
     try:
         found = json.loads(home.stack_file.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -96,7 +96,9 @@ def processes(described: Mapping[str, Any]) -> dict[str, ProcessMark]:
     services = described.get("services")
     if not isinstance(services, dict):
         return {}
-    marks = {name: ProcessMark.from_json(facts.get("process")) for name, facts in services.items() if facts}
+    marks = {
+        name: ProcessMark.from_json(facts.get("process")) for name, facts in services.items() if isinstance(facts, dict)
+    }
     return {name: mark for name, mark in marks.items() if mark is not None}
 
 
