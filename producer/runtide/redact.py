@@ -32,7 +32,7 @@ _URL_CREDENTIALS = re.compile(
     re.VERBOSE,
 )
 _URL_QUERY = re.compile(
-    r"(?P<name>[?&#;][\w.-]{0,60}(?:token|secret|passw(?:or)?d|pwd|key|sig|signature|auth|credential)=)[^\s&#'\"]+",
+    r"(?P<name>[?&#][\w.-]{0,60}(?:token|secret|passw(?:or)?d|pwd|key|sig|signature|auth|credential)=)[^\s&#'\"]+",
     re.IGNORECASE,
 )
 _KNOWN = re.compile(
