@@ -60,12 +60,14 @@ _HUNK_END = r"(?=\n@@\ |\ndiff\ )|\Z"  # where the closing quotes are not part o
 _QUOTED = rf"""(?:\"{{3}}(?s:.)*?(?:\"{{3}}|{_HUNK_END}) | '{{3}}(?s:.)*?(?:'{{3}}|{_HUNK_END})
     | "[^"\\\n]*(?:\\(?s:.)[^"\\\n]*)*"? | '[^'\\\n]*(?:\\(?s:.)[^'\\\n]*)*'?)"""
 _VALUE = re.compile(rf"""(?: {_QUOTED} | [^\s,;&|<>(){{}}\[\]"']+ )+""", re.VERBOSE)
+_VALUE_IN_QUOTES = re.compile(rf"{_QUOTED}+", re.VERBOSE)  # as in code: only shells go on without a space
 _VALUE_OF_LINE = re.compile(rf"""(?: {_QUOTED} | [^\s"']+ )+""", re.VERBOSE)  # as in shells and .env files
 _VALUE_OF_HEADER = re.compile(r"[^\n\"']+")
 _VALUES = re.compile(r"[\[({][^\[\](){}]*")  # of a list
 _LINE_STARTS = ("", "export", "set", "ENV")
 _SECRET_WITH_DASH = re.compile(r"-(?!-)[\w+/=.~-]{11,}")  # longer than short options; long ones have two dashes
 _HEADERS = ("authorization", "cookie")
+_COMPARED = ("==", "===", "!=", "!==")
 _VAGUE = ("key", "token")  # "sort by key=loss" tells no secret
 _CODE_WORDS = frozenset(
     ("none", "null", "true", "false", "str", "int", "float", "bytes", "bool", "self", "optional", "any", "secretstr")
@@ -176,7 +178,9 @@ def _assigned(text: str, found: re.Match[str], *, only_tight: bool) -> re.Match[
     begins_line = _begins_line(text, found.start())
     if name.lower() == "key" and not is_quoted and not begins_line:
         return None  # sorted(runs, key=loss)
-    pattern = _VALUE
+    if sign in _COMPARED and name.lower().rpartition(".")[2] in _VAGUE:
+        return None  # if key == "lr"
+    pattern = _VALUE_IN_QUOTES if is_quoted and (found["space"] or sign != "=") else _VALUE
     if text[at : at + 1] in ("[", "(", "{"):
         pattern = _VALUES
     elif sign == ":" and not is_quoted and name.lower().endswith(_HEADERS):
@@ -187,11 +191,11 @@ def _assigned(text: str, found: re.Match[str], *, only_tight: bool) -> re.Match[
     if value is None:
         return None
     has_quotes = '"' in value[0] or "'" in value[0]
-    if not has_quotes and (sign in ("==", "===", "!=", "!==") or len(sign) > 3 or value.re is _VALUES):
+    if not has_quotes and (sign in _COMPARED or len(sign) > 3 or value.re is _VALUES):
         return None  # two variables are compared; a parameter has a default; a tuple of numbers
     bare = value[0].rstrip(",;)").strip("\"'")
     is_number = not has_quotes and bare.replace(".", "", 1).isdigit()
-    return None if is_number or bare.lower() in _CODE_WORDS else value
+    return None if not bare or is_number or bare.lower() in _CODE_WORDS else value
 
 
 def _begins_line(text: str, at: int) -> bool:
