@@ -6,10 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MIN_PYTHON := 3.11
+TESTS_AT_ONCE ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-down test test-faults check audit format bench lock clean
+.PHONY: help venv demo demo-down test test-faults check audit image format bench lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
@@ -37,8 +38,8 @@ demo: $(READY)  ## start the stack, train real models, compare them, catch one t
 demo-down: $(READY)  ## stop the stack that `make demo` left running
 	@$(BIN)/runtide down
 
-test: $(READY)  ## all tests, on the real stack
-	@$(BIN)/python -m pytest
+test: $(READY)  ## all tests, on the real stack; two files at a time, or TESTS_AT_ONCE=N
+	@$(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
 
 test-faults: $(READY)  ## every part killed or stopped 200 times under load, and what was lost (three quarters of an hour)
 	@$(BIN)/python -m benchmarks.faults
@@ -50,6 +51,9 @@ check: $(READY)  ## ruff and mypy
 
 audit: $(READY)  ## known vulnerabilities of what requirements.lock pins; without a network it says so
 	@$(BIN)/python .ci/audit.py
+
+image: $(READY)  ## the Dockerfile's steps in a plain folder, where there is no Docker engine
+	@$(BIN)/python .ci/image.py
 
 format: $(READY)  ## let ruff format and mend what it can
 	@$(BIN)/ruff check --fix-only --quiet .
