@@ -36,7 +36,7 @@ from tests.fixtures.webhook import webhook
 
 SCALARS = 10  # per log call of the long-lived trainers
 RUNS_PER_PROCESS = 25
-LANE = 100_000  # run numbers of one lane of short runs
+LANE = 100_003  # run numbers of one lane of short runs: a round one would make equal runs of the same turn
 RUNS_PER_QUERY = 500
 WARM_UP_PART = 0.25  # of a process's life is not judged
 LIFE_SAMPLES_MIN = 30  # shorter lives say nothing about growth

@@ -78,6 +78,13 @@ def test_every_kind_has_words_whatever_the_numbers(kind: str, detail: dict[str, 
     assert "step 7" in explain.text(alert, "loss", 100.0)
 
 
+def test_a_run_that_gets_faster_is_not_called_one_of_a_better_loss() -> None:
+    detail = {"effect": -0.4, "baseline": 0.02, "value": 0.012, "n": 9, "of": "pace"}
+    alert = Alert("improvement", "info", 7, detail)
+    assert explain.title(alert, "loss", "run 1") == "run 1 is 40.0% faster than its baselines"
+    assert explain.text(alert, "loss", 100.0).startswith("The time per step is 40.00% better")
+
+
 def test_long_lists_are_cut() -> None:
     changed = {"config": {f"k{i}": [0, "x" * 500] for i in range(40)}}
     text = explain.changed_text(changed, "r1")

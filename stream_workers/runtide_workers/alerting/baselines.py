@@ -27,7 +27,7 @@ MEMBERS_MIN = 3
 POINTS_MIN = 5  # of a member's curve
 METRICS_MAX = 200  # per family, those that were defined by name first
 NONFINITE_SHARE = 0.2  # of the members that logged NaN here too: then it is no news
-BASELINES_KEPT = 2_000  # about 50 kB each
+BASELINES_KEPT = 1_000  # about 25 kB each, and whatever live runs hold beside
 STALL_MIN_S = 60.0
 STALL_FACTOR = 3.0
 
@@ -88,7 +88,7 @@ class Baselines:
 
     def _size(self) -> int:
         """Baselines that are kept. A cohort too small to have any counts too: every run without a family makes one."""
-        return sum(max(len(each.values), 1) for each in self._kept.values())
+        return sum(max(len(each.values) + (each.pace is not None), 1) for each in self._kept.values())
 
     def _make(self, family: int, members: tuple[int, ...], goals: Mapping[str, Goal], pace_of: str) -> Cohort:
         curves: dict[str, list[Extent]] = {}

@@ -94,7 +94,9 @@ def title(alert: Alert, metric: str, run: str) -> str:
         "divergence": f"{metric} of {run} diverges",
         "final_regression": f"{metric} of {run} ended {amount}worse than its baselines",
         "throughput": f"{run} is {amount}slower than its baselines",
-        "improvement": f"{metric} of {run} is {amount}better than its baselines",
+        "improvement": f"{run} is {amount}faster than its baselines"
+        if detail.get("of") == "pace"
+        else f"{metric} of {run} is {amount}better than its baselines",
         "nan": f"{metric} of {run} is {detail.get('value', 'NaN')}",
         "spike": f"{metric} of {run} spiked",
         "rule": f"{metric} of {run} broke the rule {detail.get('rule', '')}",
@@ -114,7 +116,8 @@ def text(alert: Alert, metric: str, last_step: float) -> str:
         return found.get(alert.kind, f"{metric}: {alert.kind} at {where}.")
     effect, count = detail["effect"], detail.get("n", 0)
     direction = "worse" if effect > 0 else "better"
-    subject = "The time per step" if alert.kind == "throughput" else metric
+    of_pace = alert.kind == "throughput" or detail.get("of") == "pace"
+    subject = "The time per step" if of_pace else metric
     levels = f"{_number(detail.get('value'))} against {_number(detail['baseline'])}"
     runs = f"the mean of {count} baseline runs at the same step"
     words = [f"{subject} is {abs(effect):.2%} {direction} than {runs} ({where}): {levels}."]
@@ -123,7 +126,7 @@ def text(alert: Alert, metric: str, last_step: float) -> str:
     if detail.get("windows"):
         since = f" since step {int(detail['since']):,}" if detail.get("since") is not None else ""
         words.append(f"It has been so{since}, over {detail['windows']} windows in a row.")
-    if detail.get("early") and alert.kind != "throughput" and effect > 0:
+    if detail.get("early") and not of_pace and effect > 0:
         words.append("It is early: of runs that end better, 7 % look worse on the way.")
     return " ".join(words)
 

@@ -72,4 +72,5 @@ def _detail(state: np.void, baseline: Baseline, step: float, z: float, statistic
         "spread": (high - low) / 2 / (max(abs(mean), grid.TINY) if baseline.scale == "log" else 1.0),
         "n": baseline.n,
         "early": bool(step < baseline.edges[0] + EARLY * baseline.length),
+        "of": baseline.of,
     }
