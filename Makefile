@@ -10,7 +10,7 @@ TESTS_AT_ONCE ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-down test test-faults check audit image format bench lock clean
+.PHONY: help venv demo demo-down test test-faults check audit image fuzz format bench lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
@@ -54,6 +54,10 @@ audit: $(READY)  ## known vulnerabilities of what requirements.lock pins; withou
 
 image: $(READY)  ## the Dockerfile's steps in a plain folder, where there is no Docker engine
 	@$(BIN)/python .ci/image.py
+
+fuzz: $(READY)  ## what reads foreign bytes, by coverage-guided fuzzing (atheris), a minute for each part (docs/fuzzing.md)
+	@$(BIN)/python -m pip install --quiet 'atheris>=3'
+	@$(BIN)/python -m tests.fuzz --seconds 60
 
 format: $(READY)  ## let ruff format and mend what it can
 	@$(BIN)/ruff check --fix-only --quiet .
