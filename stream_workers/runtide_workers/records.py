@@ -28,7 +28,7 @@ _TEXTS = {
     "decision": ("verdict", "reason", "next_step"),
     "name": ("name",),
 }
-_STATES = {"finish": ("finished", "failed"), "end": ("killed",)}
+ENDS = {"finish": ("finished", "failed"), "end": ("killed",)}
 
 
 class Records:
@@ -95,8 +95,8 @@ def _check(event: Event) -> None:
         tags = data.get("tags")
         fine = tags is None or (type(tags) is list and all(type(tag) is str for tag in tags))
         _expect(fine, kind, "tags", "an array of strings")
-    if kind in _STATES:
-        _expect(data.get("state") in _STATES[kind], kind, "state", " or ".join(_STATES[kind]))
+    if kind in ENDS:
+        _expect(data.get("state") in ENDS[kind], kind, "state", " or ".join(ENDS[kind]))
     if kind == "finish":
         code = data.get("exit_code")
         _expect(code is None or (type(code) is int and -(2**31) <= code < 2**31), kind, "exit_code", "an int32")

@@ -20,7 +20,7 @@ from runtide_workers.decode import DeadLetter, Decoded, Part, Range, decode_part
 from runtide_workers.envelope import BadMessage, Envelope, Message, open_envelope
 from runtide_workers.outlet import Outgoing, alert_message, dead_letter_message
 from runtide_workers.progress import Pair, Progress
-from runtide_workers.records import Row, dead_letter_rows, records
+from runtide_workers.records import ENDS, Row, dead_letter_rows, records
 from runtide_workers.shapes import Shapes
 from runtide_workers.storage import Storage
 
@@ -53,6 +53,7 @@ class Stored:
     reasons: Counter[str] = field(default_factory=Counter)  # of dead letters
     touched: dict[int, Range] = field(default_factory=dict)  # run -> lowest and highest step
     relaunched: set[int] = field(default_factory=set)  # those of the runs that may have several attempts
+    ended: set[int] = field(default_factory=set)  # runs that said so
     fresh: list[Decoded] = field(default_factory=list)  # what was stored now, for detection
 
     @property
@@ -66,6 +67,7 @@ class Stored:
         self.duplicates += other.duplicates
         self.reasons += other.reasons
         self.relaunched |= other.relaunched
+        self.ended |= other.ended
         self.fresh += other.fresh
         for run, (low, high) in other.touched.items():
             known = self.touched.get(run, (low, high))
@@ -166,6 +168,7 @@ class Sink:
         stored.points, stored.touched = len(decoded), decoded.touched
         stored.reasons.update(letter.reason for letter in dead)
         stored.relaunched = self.progress.relaunched(decoded.touched)
+        stored.ended = {event.envelope.run for event in decoded.events if event.kind in ENDS}
         stored.fresh.append(decoded)
         return stored
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from runtide_storage.errors import Unreachable
 from runtide_storage.rollup import Touched
+from runtide_workers import rollup as rollup_module
 from runtide_workers.rollup import Rollup
 from runtide_workers.sink import Stored
 
@@ -73,6 +74,31 @@ def test_nothing_is_forgotten_in_an_outage(tiers: Tiers, storing: threading.Lock
 
     asyncio.run(scenario())
     assert tiers.done == [(Touched(1, 3, 9), True, True)]
+
+
+def test_a_run_that_ends_does_not_wait_for_the_others(
+    tiers: Tiers, storing: threading.Lock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollup_module, "INTERVAL_S", 0.01)
+    monkeypatch.setattr(rollup_module, "REST", 1e9)  # as under load: the next rollup of all is far away
+    rollup = Rollup(tiers, storing)
+
+    async def scenario() -> None:
+        running = asyncio.create_task(rollup.run())
+        rollup.note(Stored(touched={1: (0, 1)}))
+        await until(lambda: rollup.pending == 0)
+        rollup.note(Stored(touched={1: (2, 3), 2: (0, 9)}, ended={2, 3}))
+        await until(lambda: rollup.pending == 1)
+        running.cancel()
+
+    asyncio.run(scenario())
+    assert tiers.done == [(Touched(1, 0, 1), False, False), (Touched(2, 0, 9), False, False)]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 def test_what_an_earlier_worker_left_is_taken_up(tiers: Tiers, storing: threading.Lock) -> None:

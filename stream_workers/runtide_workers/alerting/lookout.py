@@ -27,6 +27,7 @@ from runtide_workers.alerting.ruling import rules_for
 from runtide_workers.decode import Decoded
 from runtide_workers.detection import Alert
 from runtide_workers.outlet import Outgoing, alert_message
+from runtide_workers.records import ENDS
 
 PLAN_PERIOD_S = 0.2  # between two looks whether waiting runs are ready
 CHORES_PERIOD_S = 5.0
@@ -128,7 +129,7 @@ class Lookout:
             if event.kind == "heartbeat":
                 continue
             run_id = event.envelope.run
-            if event.kind in ("finish", "end"):
+            if event.kind in ENDS:
                 self._ended.add(run_id)
             is_rule = event.kind == "define_metric" and event.data.get("alert") is not None
             if is_rule or run_id not in self._roster.runs:
