@@ -62,10 +62,13 @@ def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deplo
 
 
 def test_the_services_of_the_files_work_together(deployment: Deployment) -> None:
-    migrate, _ = deployment.start("migrate")
-    assert migrate.wait(120) == 0
+    # As in the files: begun again until it succeeds.
+    wait_until(lambda: deployment.start("migrate")[0].wait(120) == 0, 180, or_else="migrate does not succeed")
     brokers = len(deployment.kafka.nodes)
-    assert asyncio.run(replicas(deployment.kafka.bootstrap)) == dict.fromkeys(TOPICS, brokers)
+    wait_until(
+        lambda: asyncio.run(replicas(deployment.kafka.bootstrap)) == dict.fromkeys(TOPICS, brokers), 60,
+        or_else=lambda: f"in sync: {asyncio.run(replicas(deployment.kafka.bootstrap))}",
+    )  # fmt: skip
     assert asyncio.run(in_sync_at_least(deployment.kafka.bootstrap)) == ("2" if brokers == 3 else "1")
 
     worker, healthcheck = deployment.start("worker")
@@ -97,7 +100,7 @@ def well(words: list[str]) -> bool:
 async def replicas(bootstrap: str) -> dict[str, int]:
     async with Admin(bootstrap) as admin:
         described: list[dict[str, Any]] = await admin.describe_topics(TOPICS)
-        return {each["topic"]: min(len(part["isr"]) for part in each["partitions"]) for each in described}
+        return {each["topic"]: min((len(part["isr"]) for part in each["partitions"]), default=0) for each in described}
 
 
 async def in_sync_at_least(bootstrap: str) -> str:
