@@ -56,7 +56,7 @@ image: $(READY)  ## the Dockerfile's steps in a plain folder, where there is no 
 	@$(BIN)/python .ci/image.py
 
 fuzz: $(READY)  ## what reads foreign bytes, by coverage-guided fuzzing (atheris), a minute for each part (docs/fuzzing.md)
-	@$(BIN)/python -m pip install --quiet 'atheris>=3'
+	@$(BIN)/python -m pip install --quiet -e '.[fuzz]'
 	@$(BIN)/python -m tests.fuzz --seconds 60
 
 format: $(READY)  ## let ruff format and mend what it can

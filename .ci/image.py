@@ -36,7 +36,8 @@ def main() -> int:
                 return 1
         shutil.rmtree(context)  # the final image has only what was installed
         env = {name: text for name, text in os.environ.items() if not name.startswith(("RUNTIDE_", "PYTHON"))}
-        env |= {name: text for name, text in re.findall(r"\b([A-Z_]+)=(\S+)", _line("ENV", final)) if name != "PATH"}
+        [told] = re.findall(r"^ENV (.+)$", final, re.MULTILINE)
+        env |= {name: text for name, text in re.findall(r"\b([A-Z_]+)=(\S+)", told) if name != "PATH"}
         for arguments in COMMANDS:
             started = [str(installed / "bin" / "runtide"), *arguments]
             if subprocess.run(started, env=env, cwd=folder, check=False, stdout=subprocess.DEVNULL).returncode != 0:
@@ -52,11 +53,6 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
     else:
         shutil.copyfile(source, target)
-
-
-def _line(word: str, stage: str) -> str:
-    [found] = re.findall(rf"^{word} (.+)$", stage, re.MULTILINE)
-    return str(found)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,13 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtide_workers.topics import PARTITIONS, REPLICATION
+
 RATES = (10_000, 100_000, 1_000_000, 10_000_000)  # points/s
 USED = 0.5  # of a core: what is planned with
 SHARD_CORES = 16  # of a server for ClickHouse
-BROKERS_MIN, REPLICAS = 3, 3
+BROKERS_MIN = REPLICATION
 BROKER_BYTES_PER_S = 50e6  # written by one broker, replication included: half of what a plain 1 Gbit/s line takes
-PARTITIONS_MIN = 6
 DAY_S = 86_400
 
 
@@ -44,7 +45,6 @@ class Size:
     cores: float  # of ClickHouse, all shards together
     shards: int
     table_bytes_per_day: float
-    shipper_cores: float  # of all hosts that train, together
 
 
 def size(rate: float, costs: Costs) -> Size:
@@ -52,16 +52,15 @@ def size(rate: float, costs: Costs) -> Size:
     millions = rate / 1e6
     workers = max(2, math.ceil(millions * costs.worker_s / USED))  # two: one may be away
     cores = millions * costs.clickhouse_s / USED
-    written = rate * costs.topic_bytes * REPLICAS
+    written = rate * costs.topic_bytes * REPLICATION
     return Size(
         workers,
-        max(PARTITIONS_MIN, 2 * workers),  # room to grow: partitions can't be added while runs go on
+        max(PARTITIONS, 2 * workers),  # room to grow: none should be added while runs go on
         max(BROKERS_MIN, math.ceil(written / BROKER_BYTES_PER_S)),
         rate * costs.topic_bytes * DAY_S,
         cores,
         max(1, math.ceil(cores / SHARD_CORES)),
         rate * costs.table_bytes * DAY_S,
-        millions * costs.shipper_s,
     )
 
 

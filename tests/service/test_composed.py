@@ -62,8 +62,8 @@ def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deplo
 
 
 def test_the_services_of_the_files_work_together(deployment: Deployment) -> None:
-    # As in the files: begun again until it succeeds.
-    wait_until(lambda: deployment.start("migrate")[0].wait(120) == 0, 180, or_else="migrate does not succeed")
+    migrate, _ = deployment.start("migrate")
+    assert migrate.wait(120) == 0
     brokers = len(deployment.kafka.nodes)
     wait_until(
         lambda: asyncio.run(replicas(deployment.kafka.bootstrap)) == dict.fromkeys(TOPICS, brokers), 60,

@@ -86,6 +86,11 @@ class AlertSettings:
         """What was said of a project, or the defaults."""
         return self.projects.get(name) or ProjectSettings(name)
 
+    @property
+    def cooldown_s_max(self) -> float:
+        """The longest of any project, and of those that nothing was said of."""
+        return max(project.cooldown_s for project in (*self.projects.values(), self.project("")))
+
 
 def load(env: Mapping[str, str] | None = None) -> AlertSettings:
     """Read file and environment. Raises `SettingsError`: one line that names file, key, value and what is right."""

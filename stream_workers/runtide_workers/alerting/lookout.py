@@ -155,7 +155,7 @@ class Lookout:
             if now_s - each.last_fed_s > IDLE_S:
                 self._leave(run)
         if self._told is not None:
-            self._told.forget(_now_ms(), self._cooldown_s())
+            self._told.forget(_now_ms(), self._settings.cooldown_s_max)
         while self._renewed and not self._pending and time.monotonic() < now_s + TURN_S:
             family, facts = next(iter(self._renewed.items()))
             self._begin_work(facts.run)
@@ -356,12 +356,7 @@ class Lookout:
 
     def _load_told(self) -> None:
         if self._told is None:
-            self._told = Told(dict(self._cohorts.told(int(self._cooldown_s()) + 1)))
-
-    def _cooldown_s(self) -> float:
-        """The longest of any project."""
-        projects = [*self._settings.projects.values(), self._settings.project("")]
-        return max(project.cooldown_s for project in projects)
+            self._told = Told(dict(self._cohorts.told(int(self._settings.cooldown_s_max) + 1)))
 
 
 def _current(points: Points, attempt: np.ndarray[Any, Any]) -> Any:

@@ -11,7 +11,6 @@ from typing import Any, TypeVar, overload
 from runtide.errors import SettingsError
 
 T = TypeVar("T")
-VALUE_SHOWN_MAX = 60  # characters
 
 
 def read_toml(path: str, *, missing_is_fine: bool) -> dict[str, Any]:
@@ -52,13 +51,9 @@ class Table:
 
     def error(self, key: str, value: object, right: str) -> SettingsError:
         """For a value that can't be used; `right` says which could be."""
-        try:
-            shown = repr(value)
-        except ValueError:
-            shown = "a number of thousands of digits"
-        if len(shown) > VALUE_SHOWN_MAX:
-            shown = f"{shown[: VALUE_SHOWN_MAX - 1]}…"
-        return SettingsError(f"{self._place(key)} = {shown}: expected {right}")
+        from runtide_workers.detection.rules import shown
+
+        return SettingsError(f"{self._place(key)} = {shown(value)}: expected {right}")
 
     def table(self, key: str, known: Sequence[str]) -> Table:
         """`[key]`; an empty one if it is not there."""

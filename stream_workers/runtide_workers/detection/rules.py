@@ -179,7 +179,7 @@ def parse(spec: Any, name: str | None = None) -> Rule:
         raise ValueError(f"a rule is no {_kind(spec)}: {_RIGHT}")
     unknown = [key for key in spec if key not in _KEYS]
     if unknown:
-        raise ValueError(f"a rule has no {_shown(unknown[0])}: it has {', '.join(_KEYS)}")
+        raise ValueError(f"a rule has no {shown(unknown[0])}: it has {', '.join(_KEYS)}")
     conditions = [key for key in ("above", "below", "change") if key in spec]
     if len(conditions) != 1:
         said = f"{' and '.join(conditions)} in one rule" if conditions else "a rule needs above, below or change"
@@ -187,7 +187,7 @@ def parse(spec: Any, name: str | None = None) -> Rule:
     op, bound, is_percent = _condition(conditions[0], spec[conditions[0]])
     severity = spec.get("severity", "page")
     if severity not in get_args(Severity):
-        raise ValueError(f"severity: {_shown(severity)} is none of page, warn, info")
+        raise ValueError(f"severity: {shown(severity)} is none of page, warn, info")
     rule = Rule(
         "",
         op,
@@ -202,7 +202,7 @@ def parse(spec: Any, name: str | None = None) -> Rule:
 
 def _named(rule: Rule, name: Any) -> Rule:
     if name is not None and not (isinstance(name, str) and name.strip() and len(name) <= NAME_CHARS_MAX):
-        raise ValueError(f"name: {_shown(name)} is no text of 1 to {NAME_CHARS_MAX} characters")
+        raise ValueError(f"name: {shown(name)} is no text of 1 to {NAME_CHARS_MAX} characters")
     called = name.strip() if name is not None else rule.text
     return Rule(called, rule.op, rule.bound, rule.is_percent, rule.window, rule.hold, rule.severity)
 
@@ -211,12 +211,12 @@ def _condition(key: str, value: Any) -> tuple[Op, float, bool]:
     if key == "change":
         bound, is_percent = _change(value)
         return "change", bound, is_percent
-    bound = _number(value, f"{key}: {_shown(value)} is no number: {_RIGHT}")
+    bound = _number(value, f"{key}: {shown(value)} is no number: {_RIGHT}")
     return (">" if key == "above" else "<"), bound, False
 
 
 def _bound(text: str) -> tuple[Op, float]:
-    fault = f"{_shown(text)} is no rule: {_RIGHT}"
+    fault = f"{shown(text)} is no rule: {_RIGHT}"
     found = _BOUND.fullmatch(text)
     if not found:
         raise ValueError(fault)
@@ -224,7 +224,7 @@ def _bound(text: str) -> tuple[Op, float]:
 
 
 def _change(value: Any) -> tuple[float, bool]:
-    fault = f"""change: {_shown(value)} is no "+20%", "-20%", "+0.5" or "-0.5": how much, and which way"""
+    fault = f"""change: {shown(value)} is no "+20%", "-20%", "+0.5" or "-0.5": how much, and which way"""
     if isinstance(value, str):
         found = _CHANGE.fullmatch(value)
         if not found:
@@ -236,7 +236,7 @@ def _change(value: Any) -> tuple[float, bool]:
     else:
         bound, is_percent = _number(value, fault), False
     if not bound:
-        raise ValueError(f"change: {_shown(value)} is none: every point would break it")
+        raise ValueError(f"change: {shown(value)} is none: every point would break it")
     return bound, is_percent
 
 
@@ -259,7 +259,7 @@ def _finite(number: str | float, fault: str) -> float:
 
 def _count(key: str, value: Any, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ValueError(f"{key}: {_shown(value)} is no number of points from 1 to {most:,}")
+        raise ValueError(f"{key}: {shown(value)} is no number of points from 1 to {most:,}")
     return value
 
 
@@ -268,7 +268,8 @@ def _kind(value: Any) -> str:
     return kinds.get(type(value), type(value).__name__)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """`repr`, of at most 60 characters, for the message of an error."""
     try:
         text = repr(value)
     except ValueError:
