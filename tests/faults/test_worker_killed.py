@@ -204,7 +204,7 @@ def test_a_worker_waits_for_its_services_and_can_be_ended_meanwhile(tmp_path: Pa
         services.clickhouse.kill()
         worker = services.worker()
         wait_until(lambda: worker.get("/healthz")[0] == 503, 20, or_else="no health page")
-        assert "waiting for ClickHouse" in worker.health()["fault"]
+        wait_until(lambda: "waiting for ClickHouse" in worker.health()["fault"], 20, or_else="it doesn't say what for")
         services.clickhouse.start()
         services.clickhouse.wait_ready()
         worker.wait_healthy()
