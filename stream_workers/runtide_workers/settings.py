@@ -33,6 +33,7 @@ class WorkerSettings:
 
     take_messages: int = 1000  # at a time, if that many come so soon; large ones are stored in several batches
     take_within_s: float = 0.15  # how long a message waits for company
+    batch_period_s: float = 0.25  # between two stores at least: what one costs hardly depends on what is in it
     buffer_messages: int = 64  # that Faust reads ahead; a message may have 8 MiB
     poll_messages: int = 256
     session_timeout_s: float = (

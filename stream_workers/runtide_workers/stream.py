@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -103,6 +104,7 @@ def build(
     async def store(stream: Any, ahead: ReadAhead[Any]) -> None:
         while True:
             events = await ahead.take()
+            began = time.monotonic()
             done = 0
             for batch in by_size([_message(event.message) for event in events]):
                 await delivery.store(batch)
@@ -110,6 +112,7 @@ def build(
                     await stream.ack(event)
                 done += len(batch)
                 await app.consumer.commit()  # at once: `Run.finish` may be waiting for it
+            await asyncio.sleep(began + settings.batch_period_s - time.monotonic())
 
     async def guarded(work: Awaitable[None]) -> None:
         try:
