@@ -189,9 +189,12 @@ def _exec(commands: Any, arguments: Sequence[str]) -> int:
     parser.add_argument("--name")
     parser.add_argument("--group", help="RUNTIDE_GROUP")
     parser.add_argument("--tag", action="append", help="may be given several times")
+    parser.add_argument("--metrics", action="store_true", help="log each NAME=NUMBER or NAME: NUMBER it prints")
+    parser.add_argument("--pattern", action="append", default=[], help="log what this expression's named groups find")
     parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
     options = parser.parse_args(arguments)
-    return int(commands.execute(options.argv, options.project, options.name, options.group, options.tag))
+    given = (options.project, options.name, options.group, options.tag, options.metrics, options.pattern)
+    return int(commands.execute(options.argv, *given))
 
 
 def _shipper(commands: Any, arguments: Sequence[str]) -> int:

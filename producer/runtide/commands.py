@@ -51,16 +51,28 @@ def _progress() -> Callable[[SyncReport], None] | None:
 
 
 def execute(
-    argv: Sequence[str], project: str | None, name: str | None, group: str | None, tags: Sequence[str] | None
+    argv: Sequence[str],
+    project: str | None,
+    name: str | None,
+    group: str | None,
+    tags: Sequence[str] | None,
+    metrics: bool,
+    patterns: Sequence[str],
 ) -> int:
     """Run a command as a tracked run; its exit code is ours."""
+    from runtide import printed
     from runtide.execute import execute as run
 
     argv = list(argv[1:] if argv[:1] == ["--"] else argv)
     if not argv:
         raise CommandError("no command: runtide exec [options] -- COMMAND [ARGUMENT ...]")
     given = {"project": project, "name": name, "group": group, "tags": list(tags) if tags else None}
-    return run(argv, **{key: value for key, value in given.items() if value is not None})
+    try:
+        compiled = printed.compiled(patterns)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    given = {key: value for key, value in given.items() if value is not None}
+    return run(argv, patterns=compiled, pairs=metrics, **given)
 
 
 def shipper(directory: str | None, kafka: str | None, once: bool) -> int:

@@ -1,12 +1,13 @@
 """`runtide exec -- CMD`: any command as a run, whatever language it is written in.
 
-The command's output passes through and its end is kept. It finds RUNTIDE_RUN_ID and RUNTIDE_PROJECT in its
-environment, so that a script that uses Runtide itself joins the same run.
+The command's output passes through and its end is kept; if wanted, the numbers in it become metrics. It finds
+RUNTIDE_RUN_ID and RUNTIDE_PROJECT in its environment, so that a script that uses Runtide itself joins the same run.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -21,6 +22,7 @@ from typing import IO, Any
 from runtide import redact, starting
 from runtide._run import Run
 from runtide.exits import Ending
+from runtide.printed import Printed
 
 TAIL_BYTES = 32 << 10  # of stdout and of stderr
 NAME_CHARS_MAX = 80
@@ -31,9 +33,13 @@ EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE, EXIT_SIGNAL = 127, 126, 128  # as shells do
 _SETTINGS = ("project", "id", "group", "tags", "dir", "mode", "resume")
 
 
-def execute(argv: Sequence[str], **init_kwargs: Any) -> int:
+def execute(
+    argv: Sequence[str], *, patterns: Sequence[re.Pattern[str]] = (), pairs: bool = False, **init_kwargs: Any
+) -> int:
     """Run a command as a tracked run and return its exit code: 128 + n if signal n ended it, 127 if there is no such
     command. Takes what `runtide.init` takes. SIGINT and SIGTERM are passed on. Raises `SettingsError` as `init` does.
+
+    `patterns`, `pairs`: which numbers of its output become metrics (`runtide.printed.Printed`).
     """
     argv = [os.fspath(argument) for argument in argv]
     given = {("run_id" if name == "id" else name): init_kwargs.pop(name, None) for name in _SETTINGS}
@@ -50,7 +56,8 @@ def execute(argv: Sequence[str], **init_kwargs: Any) -> int:
             run._writer.end(Ending(code, f"{argv[0]}: {error.strerror}"))
             return code
         follow(process)
-        tails = [_Tail(process.stdout, sys.stdout), _Tail(process.stderr, sys.stderr)]
+        readers = [Printed(run.log, patterns, pairs) if patterns or pairs else None for _ in range(2)]
+        tails = [_Tail(process.stdout, sys.stdout, readers[0]), _Tail(process.stderr, sys.stderr, readers[1])]
         status = _wait(process)
     for tail in tails:
         tail.join(PIPES_WAIT_S)
@@ -77,11 +84,12 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 
 
 class _Tail:
-    """Passes a pipe on to a stream of ours and keeps the end of it."""
+    """Passes a pipe on to a stream of ours, keeps the end of it, and lets `printed` read along."""
 
-    def __init__(self, pipe: IO[bytes] | None, stream: Any) -> None:
+    def __init__(self, pipe: IO[bytes] | None, stream: Any, printed: Printed | None) -> None:
         self._pipe = pipe
         self._stream = stream
+        self._printed = printed
         self._kept = bytearray()
         self._thread = threading.Thread(target=self._copy, name="runtide-exec-output", daemon=True)
         self._thread.start()
@@ -101,6 +109,10 @@ class _Tail:
                 self._kept += data
                 del self._kept[:-TAIL_BYTES]
                 self._pass_on(data)
+                if self._printed is not None:
+                    self._printed.feed(data)
+        if self._printed is not None:
+            self._printed.end()
 
     def _pass_on(self, data: bytes) -> None:
         # Our own reader may be gone (`| head`), and a test's stdout has no buffer: neither may stop the command.

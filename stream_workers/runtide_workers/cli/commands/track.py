@@ -14,6 +14,8 @@ from runtide_workers.cli.registry import TRACKING, Directory, Json, Kafka, comma
     TRACKING,
     "runtide exec -- python train.py --lr 0.1",
     "runtide exec --project llm --tag big -- ./train.sh",
+    "runtide exec --metrics -- ./train   # step=10 loss=0.25 becomes a point of loss",
+    "runtide exec --pattern 'iter (?P<step>\\d+).*loss (?P<train__loss>\\S+)' -- ./train",
     passes_on=True,
 )
 def execute(
@@ -22,10 +24,15 @@ def execute(
     name: Annotated[str | None, typer.Option(help="default: the command")] = None,
     group: Annotated[str | None, typer.Option(help="RUNTIDE_GROUP")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="may be given several times")] = None,
+    metrics: Annotated[bool, typer.Option("--metrics", help="log each NAME=NUMBER or NAME: NUMBER it prints")] = False,
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option(help="log what this regular expression's named groups find in a line; __ is /, step is the step"),
+    ] = None,
 ) -> int:
     from runtide import commands
 
-    return commands.execute(context.args, project, name, group, tag)
+    return commands.execute(context.args, project, name, group, tag, metrics, pattern or [])
 
 
 @command("sync", TRACKING, "runtide sync", "runtide sync --dir ./journal --kafka kafka:9092")
