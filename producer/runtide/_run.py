@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from math import fsum, isfinite
 from time import time_ns
 from types import TracebackType
@@ -21,6 +22,7 @@ from runtide.mapping import Config
 from runtide.plain import as_mapping, clip, plain
 from runtide.settings import Settings
 from runtide.values import CHUNK_BYTES, chunks, to_step, to_time_ns
+from runtide.wandb_run import WandbRun
 
 NAMES_MAX = 100_000  # metric names remembered as good
 TITLE_CHARS_MAX = 512
@@ -32,7 +34,7 @@ _PLAIN_NUMBERS = frozenset((float, int))
 _numbers: set[type] = {float, int}  # and numpy.float64 once it has been met: orjson writes these bit by bit
 
 
-class Run:
+class Run(WandbRun):
     """One run as seen by one process. Made by `init`. Methods may be called from any thread; none of them raises."""
 
     def __init__(
@@ -97,6 +99,12 @@ class Run:
     @property
     def notes(self) -> str | None:
         return self._notes
+
+    @notes.setter
+    def notes(self, notes: str | None) -> None:
+        self._notes = None if notes is None else redact.text(clip(str(notes)))
+        if self._notes:
+            self.note(self._notes)
 
     @property
     def mode(self) -> str:
@@ -181,7 +189,7 @@ class Run:
                     refuse("a timestamp that is none", f"{type(timestamp).__name__}; logged with the time of now")
                     now = time_ns()
                 if isinstance(data, Mapping):
-                    for chunk in chunks(data, refuse, self._names):
+                    for chunk in chunks(data, refuse, self._names, partial(self._media, step=number)):
                         writer.journal.append(_dumps({"t": now, "s": number, "m": chunk}, None, _LINE))
                         self._remember(chunk)
                 else:
@@ -193,13 +201,23 @@ class Run:
     def define_metric(
         self,
         name: str,
-        *,
-        goal: Literal["minimize", "maximize"] | None = None,
         step_metric: str | None = None,
+        step_sync: bool | None = None,
+        hidden: bool | None = None,
         summary: str | None = None,
+        goal: Literal["minimize", "maximize"] | None = None,
+        overwrite: bool | None = None,
+        *,
         alert: Any = None,
     ) -> None:
-        """Say what a metric (or a glob such as `val/*`) means: its goal, its x axis, which value stands for it."""
+        """Say what a metric (or a glob such as `val/*`) means: its goal, its x axis, which value stands for it.
+
+        `summary`: min, max, mean, best, last or none; of several the first one counts. `step_sync`, `hidden` and
+        `overwrite` are wandb's and change nothing: axes are read from the same line, and the last call wins.
+        """
+        del step_sync, hidden, overwrite
+        step_metric = getattr(step_metric, "name", step_metric)
+        summary = str(summary).partition(",")[0].strip() if summary is not None else None
         if goal not in (None, "minimize", "maximize"):
             self._writer.refusals.add("a goal that is neither minimize nor maximize", clip(str(goal), 60))
             goal = None
@@ -249,6 +267,9 @@ class Run:
 
         The bytes stay where they are: nothing is copied or uploaded yet.
         """
+        if hasattr(path, "log_into"):  # wandb's Artifact
+            path.log_into(self, aliases)
+            return
         place = os.path.abspath(str(path))
         names = [aliases] if isinstance(aliases, str) else list(aliases)
         found = {"name": name or os.path.basename(place), "type": type, "path": place, "aliases": names}
@@ -258,7 +279,7 @@ class Run:
         """Record that the run uses an artifact, as `name`, `name:alias` or a digest. Nothing is fetched yet."""
         self._record("use_artifact", {"ref": ref}, None)
 
-    def finish(self, exit_code: int | None = None, timeout: float = 5.0) -> None:
+    def finish(self, exit_code: int | None = None, timeout: float = 5.0, quiet: bool | None = None) -> None:  # noqa: ARG002
         """Say goodbye and wait, at most `timeout` seconds, until the broker has everything.
 
         Optional: a process that ends without it loses nothing. An exit code other than 0 means failed.
@@ -288,6 +309,15 @@ class Run:
         events = [("start", {key: value for key, value in found.items() if value is not None})]
         config = self._config.as_event()  # not empty only if the journal could not be opened in `init`
         return [*events, ("config", config)] if config else events
+
+    def _media(self, name: str, value: Any, step: int) -> Mapping[str, float] | None:
+        """Keep what a table, a histogram, an image, ... says of itself; None: it is nothing of the kind."""
+        from runtide import media
+
+        try:
+            return media.record(self._summary, name, value, step)
+        except Exception:  # noqa: BLE001 - other people's figures: refused like any other object
+            return None
 
     def _remember(self, names: Iterable[str]) -> None:
         if len(self._names) > NAMES_MAX:

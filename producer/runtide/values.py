@@ -15,6 +15,7 @@ from runtide.events import INT64_MAX, INT64_MIN, name_fault
 
 Number = int | float | str  # str: one of the three below, since JSON has no such numbers
 Refuse = Callable[[str, str], None]  # (reason, detail)
+Describe = Callable[[str, Any], Mapping[str, float] | None]  # (name, value that is no number): metrics, or None
 
 NAN, INFINITY, MINUS_INFINITY = "NaN", "Infinity", "-Infinity"
 SEPARATOR = "/"
@@ -24,9 +25,12 @@ CHUNK_BYTES = 128 << 10  # of names and numbers in one line; the contract's limi
 NUMBER_BYTES = 26  # the longest number with its punctuation
 
 
-def chunks(data: Mapping[Any, Any], refuse: Refuse, good_names: AbstractSet[str]) -> Iterator[dict[str, Number]]:
+def chunks(
+    data: Mapping[Any, Any], refuse: Refuse, good_names: AbstractSet[str], describe: Describe | None = None
+) -> Iterator[dict[str, Number]]:
     """Flat names and numbers of one `log` call, cut so that each part fits in a line. `good_names` were checked before.
 
+    `describe` is asked about values that are no numbers; the metrics that it gives come in parts of their own.
     No name comes twice in one part: JSON objects can't say that, but {"a/b": 1, "a": {"b": 2}} does.
     """
     chunk: dict[str, Number] = {}
@@ -34,7 +38,11 @@ def chunks(data: Mapping[Any, Any], refuse: Refuse, good_names: AbstractSet[str]
     for name, value in _walk(data, refuse, good_names):
         number = to_number(value)
         if number is None:
-            refuse("a value that is not a number", f"{_shown(name)}: {type(value).__name__}")
+            metrics = describe(name, value) if describe is not None else None
+            if metrics is None:
+                refuse("a value that is not a number", f"{_shown(name)}: {type(value).__name__}")
+            else:
+                yield from chunks(metrics, refuse, good_names)
             continue
         if name in chunk or size >= CHUNK_BYTES:
             yield chunk

@@ -22,11 +22,12 @@ def test_all_is_what_there_is() -> None:
 def test_signatures_are_those_of_the_design() -> None:
     assert list(inspect.signature(runtide.init).parameters) == [
         "project", "name", "id", "group", "job_type", "config", "tags", "notes", "dir", "mode", "resume", "settings",
+        "wandb",
     ]  # fmt: skip
     for function in (runtide.log, runtide.Run.log):
         parameters = [name for name in inspect.signature(function).parameters if name != "self"]
         assert parameters == ["data", "step", "commit", "timestamp"]
-    assert list(inspect.signature(runtide.Run.finish).parameters) == ["self", "exit_code", "timeout"]
+    assert list(inspect.signature(runtide.Run.finish).parameters) == ["self", "exit_code", "timeout", "quiet"]
 
 
 def test_before_init_it_says_what_to_do() -> None:
