@@ -53,14 +53,17 @@ class Writer:
         if not self.enabled:
             self.journal.close()
             return
-        from runtide import capture
+        from runtide import generators
 
-        generators = capture.generator_states() if self.settings.capture_seeds else {}
+        if command is None and (path := os.environ.pop(generators.RESTORE_VARIABLE, "")):
+            for library in generators.restore_from(path):
+                warn(f"the state of {library}'s random generator could not be restored")
+        states = generators.states() if self.settings.capture_seeds else {}
         self.journal.open()
         process_end.watch(self)
         self._start_shipper()
         self._start_threads()
-        self.submit(lambda: self._capture(command, generators))
+        self.submit(lambda: self._capture(command, states))
 
     def emit(self, kind: str, data: dict[str, Any]) -> bool:
         """Write an event that is not metrics. `data` must be plain JSON. Never raises."""

@@ -6,11 +6,9 @@ itself, since training moves them on. Whatever can't be found out is left out.
 
 from __future__ import annotations
 
-import base64
 import getpass
 import os
 import platform
-import random
 import subprocess
 import sys
 import threading
@@ -19,6 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from runtide import redact, system
+from runtide.generators import described
 from runtide.plain import plain
 from runtide.settings import Settings
 
@@ -46,7 +45,7 @@ def collect(
 ) -> Iterator[dict[str, Any]]:
     """Parts of `meta`, the quick ones first. `command`: what is tracked, if it isn't this Python program.
 
-    `generators` comes from `generator_states`.
+    `generators`: what `generators.states` gave.
     """
     parts: list[tuple[bool, Callable[[], dict[str, Any]]]] = [
         (settings.capture_command, lambda: _command(command)),
@@ -67,21 +66,6 @@ def collect(
         if found:
             # The diff has a limit of its own, larger than other texts'.
             yield {name: value if name == "git/diff" else plain(value) for name, value in found.items()}
-
-
-def generator_states() -> dict[str, Any]:
-    """The random generators' states now, of the libraries that are already imported. About 50 us."""
-    states: dict[str, Any] = {}
-    with suppress(Exception):
-        states["random"] = random.getstate()
-    numpy_random, torch = sys.modules.get("numpy.random"), sys.modules.get("torch")
-    if numpy_random is not None:
-        with suppress(Exception):
-            states["numpy"] = numpy_random.get_state(legacy=False)
-    if torch is not None:
-        with suppress(Exception):
-            states["torch"] = torch.get_rng_state()
-    return states
 
 
 def network_disk(path: str) -> str | None:
@@ -106,6 +90,9 @@ def _command(command: Sequence[str] | None) -> dict[str, Any]:
     script = None if command else _script()
     if script:
         found["script"] = script
+    spec = None if command else getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None:  # python -m: the path of its file in argv would start something else
+        found["module"] = spec.name.removesuffix(".__main__")
     return found
 
 
@@ -146,20 +133,9 @@ def _packages() -> dict[str, Any]:
 
 def _seeds(generators: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"seed/pythonhashseed": os.environ.get("PYTHONHASHSEED", "random")}
-    if "random" in generators:
-        version, words, gauss = generators["random"]
-        data = b"".join(word.to_bytes(4, "little") for word in words)
-        found["rng/random"] = {"version": version, "state": _base64(data), "gauss": gauss}
-    if "numpy" in generators:
-        state = generators["numpy"]
-        found["rng/numpy"] = {
-            "bit_generator": state["bit_generator"],
-            "state": _base64(state["state"]["key"].tobytes()),
-            "pos": int(state["state"]["pos"]),
-        }
+    found |= described(generators)
     torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
     if "torch" in generators and torch is not None:
-        found["rng/torch"] = _base64(bytes(generators["torch"].tolist()))
         found["seed/torch"] = torch.initial_seed()
     if torch is not None:
         with suppress(Exception):
@@ -177,10 +153,11 @@ def _seeds(generators: Mapping[str, Any]) -> dict[str, Any]:
 def _git(command: Sequence[str] | None) -> dict[str, Any]:
     place = _code_directory(command)
     found: dict[str, Any] = {}
-    answer = _run_git(place, "rev-parse", "HEAD")
+    answer = _run_git(place, "rev-parse", "HEAD", "--show-toplevel")
     if answer is None:
         return found
-    found["git/commit"] = answer.strip()
+    found["git/commit"], _, root = answer.strip().partition("\n")
+    found["git/root"] = root
     found["git/branch"] = (_run_git(place, "rev-parse", "--abbrev-ref", "HEAD") or "").strip()
     remote = (_run_git(place, "config", "--get", "remote.origin.url") or "").strip()
     if remote:
@@ -234,7 +211,3 @@ def _script() -> str | None:
     """The program's main file, if it is one."""
     path = getattr(sys.modules.get("__main__"), "__file__", None)
     return os.path.abspath(path) if isinstance(path, str) and os.path.exists(path) else None
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()

@@ -26,7 +26,7 @@ PARTS: tuple[Part, ...] = (
 # What differs from run to run without changing anything that is trained.
 _INCIDENTAL = re.compile(
     r"(^|[./_-])(seed|seeds|rng|run_name|run_id|name|output_dir|log_dir|save_dir|checkpoint_dir|argv|cwd|user|port|pid"
-    r"|executable|pythonhashseed|MASTER_ADDR|MASTER_PORT|RANK|LOCAL_RANK|JOB_ID|JOBID|NODELIST)([./_-]|$)",
+    r"|executable|git/root|pythonhashseed|MASTER_ADDR|MASTER_PORT|RANK|LOCAL_RANK|JOB_ID|JOBID|NODELIST)([./_-]|$)",
     re.IGNORECASE,
 )
 _HARDWARE = re.compile(r"^(cpu|gpu|memory)/")

@@ -1,5 +1,6 @@
 """What is captured about code, machine and command, and that each part can be switched off."""
 
+import json
 import os
 import random
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import runtide
-from runtide import capture, system
+from runtide import capture, generators, system
 from runtide.background import Jobs, Pulse
 from runtide.settings import Settings
 from tests.fixtures.journals import BARE, journal, run_python
@@ -25,7 +26,7 @@ SECRET = "ghp_0123456789abcdefghijKLMNOPQRST"
 def collected(**switches: bool) -> dict[str, Any]:
     off = {name: False for name in BARE if name.startswith("capture_")}
     merged: dict[str, Any] = {}
-    for part in capture.collect(Settings(**{**off, **switches}), None, capture.generator_states()):  # type: ignore[arg-type]
+    for part in capture.collect(Settings(**{**off, **switches}), None, generators.states()):  # type: ignore[arg-type]
         merged.update(part)
     return merged
 
@@ -55,6 +56,7 @@ def test_code_that_is_committed(repository: Path) -> None:
         **collected(),
         "python/version": "",
         "git/commit": git(repository, "rev-parse", "HEAD"),
+        "git/root": str(repository),
         "git/branch": "trunk",
         "git/remote": "https://***@example.org/team/code.git",
         "git/dirty": False,
@@ -118,20 +120,25 @@ def test_the_environment_without_secrets(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "hidden" not in str(found)
 
 
-def test_the_random_generators_can_be_set_again() -> None:
-    import base64
-
+def test_the_random_generators_can_be_set_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random.seed(5)
     np.random.seed(6)
+    np.random.randn()  # draws two and keeps one
     found = collected(capture_seeds=True)
-    expected = [random.random() for _ in range(3)]
-    expected_numpy = np.random.rand(3)
-    words = np.frombuffer(base64.b64decode(found["rng/random"]["state"]), "<u4")
-    random.setstate((found["rng/random"]["version"], tuple(map(int, words)), found["rng/random"]["gauss"]))
-    assert [random.random() for _ in range(3)] == expected
-    key = np.frombuffer(base64.b64decode(found["rng/numpy"]["state"]), np.uint32)
-    np.random.set_state(("MT19937", key, found["rng/numpy"]["pos"], 0, 0.0))
-    assert np.array_equal(np.random.rand(3), expected_numpy)
+    expected = random.random(), *np.random.randn(3)
+    assert generators.restore(found) == []
+    assert (random.random(), *np.random.randn(3)) == expected
+    assert generators.restore({"rng/random": {"state": "?"}, "rng/torch": ""}) == ["random", "torch"]
+
+
+def test_the_first_run_of_a_process_begins_with_given_states(tmp_path: Path) -> None:
+    random.seed(7)
+    states = tmp_path / "states.json"
+    states.write_text(json.dumps(generators.described(generators.states())))
+    expected = random.random()
+    script = "import random, runtide\nrun = runtide.init('p')\nrun.log({'x': random.random()})"
+    run_python(script, tmp_path, **{generators.RESTORE_VARIABLE: str(states)})
+    assert journal(tmp_path).points("x") == [(0, expected)]
 
 
 def test_everything_is_captured_by_a_script_without_waiting(tmp_path: Path) -> None:
