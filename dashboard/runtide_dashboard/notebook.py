@@ -1,9 +1,8 @@
-"""What one run said of itself, in words: its timeline, and how to run it again. No Streamlit in here."""
+"""What one run said of itself, in words: its timeline. No Streamlit in here."""
 
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,19 +29,6 @@ def timeline(events: Iterable[Mapping[str, Any]]) -> list[Moment]:
         for event in events
         if event["kind"] not in _SHOWN_ELSEWHERE
     ]
-
-
-def commands(meta: Mapping[str, Any]) -> list[str]:
-    """Shell lines that start the same program again, as far as it was captured; empty if the command line was not."""
-    argv = meta.get("argv")
-    if not isinstance(argv, list) or not argv:
-        return []
-    words = [str(word) for word in argv]
-    lines = [f"git checkout {shlex.quote(str(meta['git/commit']))}"] if meta.get("git/commit") else []
-    if meta.get("git/diff"):
-        lines.append("git apply uncommitted.diff  # it is below")
-    python = ["python"] if words[0].endswith(".py") else []
-    return [*lines, shlex.join([*python, *words])]
 
 
 def text_of(value: Any) -> str:

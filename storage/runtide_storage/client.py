@@ -142,6 +142,14 @@ class Client:
         """
         return differences.diff(self._reader, *(self._resolve(ref) for ref in (a, b)))
 
+    def repeated(self, a: str, b: str) -> Result:
+        """Whether two runs logged the same numbers, bit by bit: a row per metric, without the machine's own.
+
+        Columns: metric, n_a, n_b, n_same (current points), first_step (where they begin to differ; None: nowhere) and
+        relative (the largest difference of one point, of the larger of the two, where both have as many at a step).
+        """
+        return Result(comparing.repeated(self._reader, *(self._resolve(ref) for ref in (a, b))))
+
     def recorded(self, runs: str | Iterable[str]) -> dict[str, dict[str, dict[str, Any]]]:
         """By which runs may differ: run -> part -> name -> value, with the parts of `diff` but result."""
         named = resolve(self._reader, _several(runs))

@@ -33,6 +33,11 @@ _COMPARED = pa.schema(
 )
 
 
+def repeated(reader: Reader, a: RunName, b: RunName) -> pa.Table:
+    """The table that `Client.repeated` describes."""
+    return reader.arrow(statements("compare.sql")["repeated"], {"a": a.key, "b": b.key})
+
+
 def compare(
     reader: Reader, runs: Sequence[RunName], baseline: Sequence[RunName] | None, metrics: Sequence[str] | None
 ) -> pa.Table:

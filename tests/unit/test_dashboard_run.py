@@ -156,9 +156,3 @@ def test_events_in_words() -> None:
     assert said("artifact", name="model", version=2, aliases=[]) == "name: model · version: 2"
     assert said("of_a_later_version", x={"y": 1}) == 'x: {"y": 1}'
     assert said("tags", tags="odd") == "odd"
-
-
-def test_without_a_command_line_there_is_nothing_to_repeat() -> None:
-    assert notebook.commands({"git/commit": "abc"}) == []
-    assert notebook.commands({"argv": "odd"}) == []
-    assert notebook.commands({"argv": ["/opt/trainer", "-x"]}) == ["/opt/trainer -x"]

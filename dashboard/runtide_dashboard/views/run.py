@@ -24,6 +24,7 @@ from runtide_dashboard import (
 from runtide_dashboard.names import plain
 from runtide_dashboard.records import Run
 from runtide_storage.errors import StorageError
+from runtide_storage.recipe import recipe
 
 REFRESH_S = 2
 CURVES_KEY = "run_curves"
@@ -186,7 +187,7 @@ def _capture(run: Run) -> None:
     if not meta:
         st.info("Nothing was captured: it was turned off for this run.", icon=":material/photo_camera:")
         return
-    lines = notebook.commands(meta)
+    lines = recipe(meta).shell()
     if lines:
         st.markdown("**Run it again**")
         st.code("\n".join(lines), language="bash", wrap_lines=True)

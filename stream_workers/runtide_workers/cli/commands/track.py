@@ -45,3 +45,32 @@ def sync(
     from runtide import commands
 
     return commands.sync(directory, kafka, timeout, as_json)
+
+
+@command(
+    "reproduce",
+    TRACKING,
+    "runtide reproduce llm/k3v9x2ab          # prints the lines",
+    "runtide reproduce llm/k3v9x2ab --run    # the commit in a worktree, the same seeds; then compares the numbers",
+    "runtide reproduce k3v9x2ab --run --venv --tolerance 1e-6",
+)
+def reproduce(
+    run: Annotated[str, typer.Argument(help="PROJECT/RUN, or RUN where that is unique", metavar="RUN")],
+    perform: Annotated[
+        bool, typer.Option("--run", help="do it, as a run of its own with the tag reproduction")
+    ] = False,
+    repository: Annotated[
+        str | None, typer.Option("--repo", help="a clone with its commit; default: where it was")
+    ] = None,
+    directory: Annotated[str | None, typer.Option("--dir", help="where worktree and environment are made")] = None,
+    with_packages: Annotated[bool, typer.Option("--venv", help="install its packages in an environment first")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="leave the worktree")] = False,
+    tolerance: Annotated[float, typer.Option(min=0, help="relative difference of a point that counts as none")] = 0.0,
+    as_json: Json = False,
+) -> int:
+    from runtide_workers.cli import reproducing
+
+    return reproducing.reproduce(
+        run, perform=perform, repository=repository, directory=directory, with_packages=with_packages, keep=keep,
+        tolerance=tolerance, as_json=as_json,
+    )  # fmt: skip
