@@ -110,14 +110,14 @@ class Image(Media):
     kind = "image"
 
     def __init__(self, data_or_path: Any, mode: str | None = None, caption: Any = None, **marks: Any) -> None:
-        self._facts: dict[str, Any] = {"caption": caption, "mode": mode or getattr(data_or_path, "mode", None)}
-        self._facts |= _file_facts(data_or_path) or _image_size(data_or_path)
+        self.facts: dict[str, Any] = {"caption": caption, "mode": mode or getattr(data_or_path, "mode", None)}
+        self.facts |= _file_facts(data_or_path) or _image_size(data_or_path)
         for name in ("boxes", "masks"):
             if marks.get(name):
-                self._facts[name] = sorted(map(str, marks[name]))
+                self.facts[name] = sorted(map(str, marks[name]))
 
     def describe(self) -> dict[str, Any]:
-        return _told(self._facts)
+        return _told(self.facts)
 
 
 class Figure(Media):
