@@ -10,7 +10,7 @@ from functools import partial
 from math import fsum, isfinite
 from time import time_ns
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import orjson
 
@@ -23,6 +23,10 @@ from runtide.plain import as_mapping, clip, plain
 from runtide.settings import Settings
 from runtide.values import CHUNK_BYTES, chunks, to_step, to_time_ns
 from runtide.wandb_run import WandbRun
+
+if TYPE_CHECKING:
+    from runtide.store.uploads import Upload
+    from runtide.store.used import UsedArtifact
 
 NAMES_MAX = 100_000  # metric names remembered as good
 TITLE_CHARS_MAX = 512
@@ -262,10 +266,12 @@ class Run(WandbRun):
         name: str | None = None,
         type: str | None = None,  # noqa: A002 - wandb's word
         aliases: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
         """Record that the run made a file or a directory. Digest and size follow in the background.
 
-        The bytes stay where they are: nothing is copied or uploaded yet.
+        With RUNTIDE_ARTIFACTS, a folder or a URL such as s3://bucket/artifacts, a copy is kept there, too, as the next
+        version of `name`. What is not there by the end of the process is told, with the command that completes it.
         """
         if hasattr(path, "log_into"):  # wandb's Artifact
             path.log_into(self, aliases)
@@ -273,11 +279,20 @@ class Run(WandbRun):
         place = os.path.abspath(str(path))
         names = [aliases] if isinstance(aliases, str) else list(aliases)
         found = {"name": name or os.path.basename(place), "type": type, "path": place, "aliases": names}
-        self._record("artifact", found, place)
+        self._record("artifact", found | ({"metadata": as_mapping(metadata)} if metadata else {}), place)
 
-    def use_artifact(self, ref: str) -> None:
-        """Record that the run uses an artifact, as `name`, `name:alias` or a digest. Nothing is fetched yet."""
+    def use_artifact(self, ref: str) -> UsedArtifact:
+        """Record that the run uses an artifact: `[project/]name[:alias|vN|digest]`, or a digest alone.
+
+        Nothing is fetched yet: `.get()` of what is returned does that, or raises `runtide.store.StoreError`.
+        """
+        from runtide.store.used import UsedArtifact
+
         self._record("use_artifact", {"ref": ref}, None)
+        used = UsedArtifact(self._settings, self._writer, str(ref))
+        if self._settings.artifacts:
+            self._writer.submit(used.resolve)
+        return used
 
     def finish(self, exit_code: int | None = None, timeout: float = 5.0, quiet: bool | None = None) -> None:  # noqa: ARG002
         """Say goodbye and wait, at most `timeout` seconds, until the broker has everything.
@@ -332,14 +347,21 @@ class Run(WandbRun):
         facts = {key: redact.value_of("", plain(value)) for key, value in data.items()}
         self._writer.emit(kind, facts)
         if place is not None:
-            self._writer.submit(lambda: self._describe(kind, facts, place))
+            upload = None
+            if kind == "artifact" and self._settings.artifacts:
+                from runtide.store import uploads
 
-    def _describe(self, kind: str, facts: dict[str, Any], place: str) -> None:
+                upload = uploads.expect(self._settings, self._writer, facts, place)
+            self._writer.submit(lambda: self._describe(kind, facts, place, upload))
+
+    def _describe(self, kind: str, facts: dict[str, Any], place: str, upload: Upload | None) -> None:
         from runtide import artifacts
 
         path = artifacts.local_path(place)
         if path is not None:
             self._writer.emit(kind, {**facts, **artifacts.describe(path)})
+        if upload is not None:
+            upload.act()
 
 
 def run_url(settings: Settings) -> str | None:

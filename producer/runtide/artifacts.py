@@ -1,13 +1,13 @@
 """What a local file or directory holds, as a digest: so that a run says which data it used and what it made.
 
-Only facts are recorded for now: the bytes stay where they are.
+The bytes stay where they are; `runtide.store` keeps those that are to be kept, under the same digest.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -23,17 +23,24 @@ def describe(path: str) -> dict[str, Any]:
     """
     if not os.path.isdir(path):
         digest, size = _file(path)
-        return {"digest": f"blake2b:{digest}", "bytes": size, "files": 1}
-    total = hashlib.blake2b(digest_size=20)
-    size = 0
-    names = sorted(islice(_names(path), FILES_MAX + 1))
+        return {"digest": content_digest(False, [("", digest)]), "bytes": size, "files": 1}
+    names = sorted(islice(names_below(path), FILES_MAX + 1))
     if len(names) > FILES_MAX:
         return {"files": f"more than {FILES_MAX}"}
-    for name in names:
-        digest, file_size = _file(os.path.join(path, name))
-        total.update(f"{digest} {name}\n".encode("utf-8", "surrogateescape"))
-        size += file_size
-    return {"digest": f"blake2b:{total.hexdigest()}", "bytes": size, "files": len(names)}
+    found = [(name, *_file(os.path.join(path, name))) for name in names]
+    digest = content_digest(True, [(name, of_file) for name, of_file, _ in found])
+    return {"digest": digest, "bytes": sum(size for _, _, size in found), "files": len(names)}
+
+
+def content_digest(is_directory: bool, files: Iterable[tuple[str, str]]) -> str:
+    """From (path, hex digest of the content) of each file, sorted by path."""
+    if not is_directory:
+        [(_, digest)] = files
+        return f"blake2b:{digest}"
+    total = hashlib.blake2b(digest_size=20)
+    for path, digest in files:
+        total.update(f"{digest} {path}\n".encode("utf-8", "surrogateescape"))
+    return f"blake2b:{total.hexdigest()}"
 
 
 def local_path(path_or_uri: str) -> str | None:
@@ -42,7 +49,8 @@ def local_path(path_or_uri: str) -> str | None:
     return os.path.abspath(path) if "://" not in path and os.path.exists(path) else None
 
 
-def _names(root: str) -> Iterator[str]:
+def names_below(root: str) -> Iterator[str]:
+    """Paths of all files below a directory, relative to it. Links to files count, links to directories don't."""
     for directory, _, files in os.walk(root):
         for file in files:
             path = os.path.join(directory, file)

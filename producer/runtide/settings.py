@@ -48,6 +48,7 @@ class Settings:
     resume: str = "allow"
     kafka: str = DEFAULT_KAFKA  # bootstrap servers, as the shipper gets them
     dashboard: str = ""  # URL, for links
+    artifacts: str = ""  # folder or URL of the artifact store: what `log_artifact` names is kept there. "": nowhere
     shipper: Shipper = "process"
     segment_bytes: int = 64 << 20
     max_journal_bytes: int = 16 << 30  # of all journals of the directory together
