@@ -187,8 +187,8 @@ def test_references(ref: str, wanted: Ref) -> None:
 @pytest.mark.parametrize(
     "ref",
     [
-        "", "net:", ":v1", "a/b/c", "../net", "p/..", "net:a b", "net:../x", "net:blake2b:xyz", "blake2b:12", "n\0", "é",
-        "x" * 200,
+        "", "net:", ":v1", "a/b/c", "../net", "p/..", "net:a b", "net:../x", "net:blake2b:xyz", "blake2b:12", "n\0",
+        "é", "x" * 200,
     ],
 )  # fmt: skip
 def test_references_that_are_none(ref: str) -> None:
