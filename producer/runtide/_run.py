@@ -281,13 +281,14 @@ class Run(WandbRun):
         found = {"name": name or os.path.basename(place), "type": type, "path": place, "aliases": names}
         self._record("artifact", found | ({"metadata": as_mapping(metadata)} if metadata else {}), place)
 
-    def use_artifact(self, ref: str) -> UsedArtifact:
+    def use_artifact(self, ref: str, type: str | None = None, **_wandb: Any) -> UsedArtifact:  # noqa: A002, ARG002
         """Record that the run uses an artifact: `[project/]name[:alias|vN|digest]`, or a digest alone.
 
         Nothing is fetched yet: `.get()` of what is returned does that, or raises `runtide.store.StoreError`.
         """
         from runtide.store.used import UsedArtifact
 
+        ref = "/".join(str(getattr(ref, "name", ref)).split("/")[-2:])  # wandb's begin with whose they are
         self._record("use_artifact", {"ref": ref}, None)
         used = UsedArtifact(self._settings, self._writer, str(ref))
         if self._settings.artifacts:

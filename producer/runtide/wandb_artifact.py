@@ -18,7 +18,8 @@ FILES_TOLD_MAX = 1_000  # in the event; the digest is of all
 class Artifact:
     """`run.log_artifact(artifact)` records it. Files stay where they are; `new_file` makes one in the run's directory.
 
-    One file or directory alone is as if its path had been given to `run.log_artifact`.
+    One file or directory alone is as if its path had been given to `run.log_artifact`, which can keep a copy, too; of
+    several, digests are recorded and no copy is kept.
     """
 
     def __init__(
@@ -80,18 +81,17 @@ class Artifact:
     def log_into(self, run: Any, aliases: Iterable[str] = ()) -> None:
         """What `run.log_artifact` does with it."""
         self.aliases = [aliases] if isinstance(aliases, str) else list(aliases or ())
-        if len(self.entries) == 1 and not (self._said or self.metadata or self.description):
-            [(_, place)] = self.entries.items()
-            if "://" not in place:
-                run.log_artifact(place, self.name, self.type, self.aliases)
-                return
+        told = {"description": clip(str(self.description))} if self.description else {}
+        metadata = {**self.metadata, **self._said, **told}
+        if len(self.entries) == 1 and all("://" not in place for place in self.entries.values()):
+            run.log_artifact(*self.entries.values(), self.name, self.type, self.aliases, metadata or None)
+            return
         names = sorted(self.entries)[:FILES_TOLD_MAX]
         facts = {
             "name": self.name,
             "type": self.type,
             "aliases": self.aliases,
-            "description": None if self.description is None else clip(str(self.description)),
-            "metadata": self.metadata | self._said,
+            "metadata": metadata,
             "entries": {name: self.entries[name] for name in names},
         }
         safe = {key: redact.value_of("", plain(value)) for key, value in facts.items()}
