@@ -10,6 +10,7 @@ import numpy as np
 
 from runtide_dashboard.differences import ABSENT
 from runtide_dashboard.records import Floats
+from runtide_storage.association import correlation, is_number, ranks, ratio
 from runtide_storage.differences import shown
 
 RUNS_MIN = 5
@@ -51,51 +52,24 @@ def _setting(name: str, configs: Sequence[Mapping[str, Any]], target: Floats, be
     has = np.array([value is not None for value in values]) & np.isfinite(target)
     present = [value for value, here in zip(values, has, strict=True) if here]
     words = list(dict.fromkeys(map(shown, present)))
-    is_number = all(_is_number(value) for value in present)
-    if len(words) < 2 or (not is_number and len(words) == len(present)):
+    numeric = all(map(is_number, present))
+    if len(words) < 2 or (not numeric and len(words) == len(present)):
         return None
     reached = ranks(target[has])
     enough = len(present) >= RUNS_MIN
     chosen = ABSENT if best is None or values[best] is None else shown(values[best])
     places = np.full(len(values), np.nan)
-    if is_number:
+    if numeric:
         numbers = np.array(present, np.float64)
-        correlation = _correlation(ranks(numbers), reached)
+        together = correlation(ranks(numbers), reached)
         places[has], low, high = _scaled(numbers)
-        importance = abs(correlation) if enough else None
-        return Setting(name, importance, int(np.sign(correlation)), len(present), chosen, places, low, high)
+        importance = abs(together) if enough else None
+        return Setting(name, importance, int(np.sign(together)), len(present), chosen, places, low, high)
     words.sort()
     codes = np.array([words.index(shown(value)) for value in present])
     places[has] = codes / (len(words) - 1)
-    importance = _ratio(codes, reached) if enough else None
+    importance = ratio(codes, reached) if enough else None
     return Setting(name, importance, 0, len(present), chosen, places, words[0], words[-1])
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(float(value)))
-
-
-def ranks(values: Floats) -> Floats:
-    """1 for the lowest; equal values share the mean of their ranks."""
-    _, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[codes], np.float64)
-
-
-def _correlation(a: Floats, b: Floats) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(np.clip((a @ b) / norm, -1, 1)) if norm else 0.0
-
-
-def _ratio(codes: Any, values: Floats) -> float:
-    """Eta: how much of the values' variance lies between the groups."""
-    around = values - values.mean()
-    total = float(around @ around)
-    counts = np.bincount(codes)
-    sums = np.bincount(codes, around)
-    between = float((sums**2 / np.maximum(counts, 1)).sum())
-    return float(np.sqrt(min(1.0, between / total))) if total else 0.0
 
 
 def _scaled(numbers: Floats) -> tuple[Floats, str, str]:

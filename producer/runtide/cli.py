@@ -35,7 +35,7 @@ COMMANDS = {
     "demo": ("train real models on the local stack, compare them, catch one that goes wrong", "demo"),
     "runs": ("list runs", "server"),
     "show": ("everything about one run", "server"),
-    "diff": ("what is otherwise in one run than in another", "server"),
+    "diff": ("what is otherwise in one run than in another, likely causes first", "server"),
     "reproduce": ("run a recorded run again, and say whether the numbers are the same", "server"),
     "curves": ("curves of some runs, in the terminal", "server"),
     "sql": ("ask ClickHouse in SQL, read-only", "server"),

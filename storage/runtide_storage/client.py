@@ -9,10 +9,11 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from runtide_storage import alerts, bands, differences, finals, verdicts
+from runtide_storage import alerts, bands, causes, differences, finals, verdicts
 from runtide_storage import compare as comparing
 from runtide_storage import export as exporting
 from runtide_storage import history as curves
+from runtide_storage.causes import Causes
 from runtide_storage.connect import connect
 from runtide_storage.differences import Difference
 from runtide_storage.errors import QueryError
@@ -141,6 +142,14 @@ class Client:
         output (artifacts), result (last values, best ones, summary).
         """
         return differences.diff(self._reader, *(self._resolve(ref) for ref in (a, b)))
+
+    def causes(self, a: str, b: str, metric: str | None = None) -> Causes:
+        """The recorded differences of two runs in the order in which to look for the cause of their different results.
+
+        `metric`: the result to explain; by default one with a goal that both have, a held-out one if there is any. How
+        strongly a difference goes with it is told from the project's newest 100 runs. An order, not a proof.
+        """
+        return causes.causes(self._reader, *(self._resolve(ref) for ref in (a, b)), metric)
 
     def repeated(self, a: str, b: str) -> Result:
         """Whether two runs logged the same numbers, bit by bit: a row per metric, without the machine's own.

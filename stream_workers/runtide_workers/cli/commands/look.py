@@ -77,13 +77,16 @@ def diff(
         typer.Option(help="config, code, environment, packages, hardware, dataset, input, output or result"),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="what is equal, too")] = False,
+    metric: Annotated[
+        str | None, typer.Option("--metric", "-m", help="the result to explain; default: one with a goal")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     from runtide_workers.cli import diffs
     from runtide_workers.cli.paging import paged
 
     with paged():
-        return diffs.diff(a, b, part or [], everything, as_json)
+        return diffs.diff(a, b, part or [], everything, metric, as_json)
 
 
 @command(
