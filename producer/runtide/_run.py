@@ -18,7 +18,7 @@ from runtide import redact
 from runtide._writer import Writer
 from runtide.events import INT64_MAX, INT64_MIN
 from runtide.exits import Ending, ending_of
-from runtide.mapping import Config
+from runtide.mapping import Config, Summary
 from runtide.plain import as_mapping, clip, plain
 from runtide.settings import Settings
 from runtide.values import CHUNK_BYTES, chunks, to_step, to_time_ns
@@ -61,7 +61,7 @@ class Run(WandbRun):
         self._alerted_at: dict[str, float] = {}
         self._writer = Writer(settings, self._first_events)
         self._config = Config(lambda changes: self._writer.emit_values("config", changes))
-        self._summary = Config(lambda changes: self._writer.emit_values("summary", changes))
+        self._summary = Summary(lambda changes: self._writer.emit_values("summary", changes), self._last_value)
         self._writer.start(command)
         if config is not None:
             self._config.update(as_mapping(config) or {})
@@ -136,7 +136,7 @@ class Run(WandbRun):
 
     @property
     def summary(self) -> Config:
-        """Results that deserve a column, set by hand. What was logged last needn't be set: queries know it."""
+        """Results that deserve a column, set by hand. What was logged last needn't be: queries and readers know it."""
         return self._summary
 
     def log(
@@ -245,10 +245,25 @@ class Run(WandbRun):
         """Write into the run's notebook."""
         self._writer.emit("note", {"text": redact.text(clip(str(text)))})
 
-    def decide(self, verdict: str, reason: str, next_step: str | None = None) -> None:
-        """Record what was concluded from this run, why, and what comes next."""
-        found = {"verdict": verdict, "reason": reason, "next_step": next_step}
-        self._writer.emit("decision", {key: v if v is None else redact.text(clip(str(v))) for key, v in found.items()})
+    def decide(
+        self,
+        verdict: str,
+        reason: str,
+        next_step: str | None = None,
+        *,
+        hypothesis: str | None = None,
+        against: Iterable[str] = (),
+    ) -> None:
+        """Record what was expected of this run and concluded from it, why, and what comes next.
+
+        `against`: the runs that it was compared with, as `project/run_id`.
+        """
+        found = {"verdict": verdict, "reason": reason, "next_step": next_step, "hypothesis": hypothesis}
+        texts = {key: v if v is None else redact.text(clip(str(v))) for key, v in found.items()}
+        others = plain(
+            [against] if isinstance(against, str) else list(against) if isinstance(against, Iterable) else []
+        )
+        self._writer.emit("decision", {**texts, "against": others})
 
     def use_dataset(
         self, name: str, path_or_uri: str | os.PathLike[str] | None = None, version: str | None = None

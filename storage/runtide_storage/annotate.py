@@ -42,12 +42,19 @@ class Annotations:
         """Put a note beside the run. Said twice it is there twice, as in any notebook."""
         self._say(run, "note", {"text": redact.text(clip(text))})
 
-    def decide(self, run: RunName, verdict: str, reason: str, next_step: str | None) -> None:
+    def decide(
+        self,
+        run: RunName,
+        verdict: str,
+        reason: str,
+        next_step: str | None,
+        hypothesis: str | None = None,
+        against: Iterable[RunName] = (),
+    ) -> None:
         """Note what was concluded from the run, why, and what comes next. A later decision stands beside the former."""
-        said = {"verdict": verdict, "reason": reason, "next_step": next_step}
-        self._say(
-            run, "decision", {name: text if text is None else redact.text(clip(text)) for name, text in said.items()}
-        )
+        said = {"verdict": verdict, "reason": reason, "next_step": next_step, "hypothesis": hypothesis}
+        texts = {name: text if text is None else redact.text(clip(text)) for name, text in said.items()}
+        self._say(run, "decision", {**texts, "against": [other.ref for other in against]})
 
     def _say(self, run: RunName, kind: str, data: Mapping[str, Any]) -> None:
         now_ns = time.time_ns()

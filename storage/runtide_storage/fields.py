@@ -71,15 +71,16 @@ _OF_STATES = {
     "seen_at": Column(Kind.TIME, "r.seen_at", may_be_missing=True),
     "point_at": Column(Kind.TIME, "r.point_at", may_be_missing=True),
 }
-_OF_DETECTION = {
+_BESIDE = {
     "verdict": Column(Kind.TEXT, "verdicts.verdict", may_be_missing=True, choices=VERDICTS),
     "alerts": Column(Kind.NUMBER, "alerts.n"),
+    "error": Column(Kind.TEXT, "errors.error", may_be_missing=True),
 }
 _ALIASES = {"id": "run_id", "started": "started_at", "ended": "ended_at", "duration": "duration_s"}
 _SECTIONS = ("config", "summary", "meta")
 _STATISTICS = ("last", "first", "min", "max", "mean", "best", "n", "nonfinite")
 NAMED = (*_SECTIONS, *_STATISTICS)
-ALONE = (*_OF_RUNS, *_OF_STATES, *_OF_DETECTION, *_ALIASES)
+ALONE = (*_OF_RUNS, *_OF_STATES, *_BESIDE, *_ALIASES)
 
 # Of one metric, from its tiers; `{key}` is its id. NULL: the run does not have it. NaN: it has no finite values.
 _OF_TIERS = {
@@ -113,7 +114,7 @@ def is_of_the_state(field: Field) -> bool:
 
 def stands_beside(field: Field) -> bool:
     """Whether it is of another table than the run and its state."""
-    return field.name is not None or full_name(field) in _OF_DETECTION
+    return field.name is not None or full_name(field) in _BESIDE
 
 
 class Tables:
@@ -123,7 +124,7 @@ class Tables:
         self.parameters: dict[str, Any] = {}
         self._sql = statements("runs.sql")
         self._needs_states = False
-        self._needs: set[str] = set()  # verdicts, alerts
+        self._needs: set[str] = set()  # verdicts, alerts, errors
         self._values: dict[tuple[str, str], int] = {}  # (section, name) -> number of its columns
         self._metrics: dict[str, int] = {}
         self._statistics: dict[tuple[int, str], None] = {}
@@ -144,7 +145,7 @@ class Tables:
         if field.name is None and (column := _OF_STATES.get(head)):
             self._needs_states = True
             return column
-        if field.name is None and (column := _OF_DETECTION.get(head)):
+        if field.name is None and (column := _BESIDE.get(head)):
             self._needs.add(column.sql.partition(".")[0])
             return column
         if field.name is not None and head in ("config", "meta"):

@@ -25,7 +25,7 @@ TITLE_CHARS_MAX = 1_000
 _TEXTS = {
     "start": ("name", "group", "job_type", "notes"),
     "note": ("text",),
-    "decision": ("verdict", "reason", "next_step"),
+    "decision": ("verdict", "reason", "next_step", "hypothesis"),
     "name": ("name",),
 }
 ENDS = {"finish": ("finished", "failed"), "end": ("killed",)}

@@ -182,3 +182,30 @@ def test_retention_deletes_what_is_old_and_nothing_else(stack: Stack, project: s
     assert ids(stack, f"{project}-other") == {"old"}
     assert answer(stack, "retention", "unset", project)["retention"] == []
     assert "for ever" in stack.runtide("retention", "show", project).stdout
+
+
+def test_the_log_book_tells_what_was_decided_and_what_failed(stack: Stack, project: str) -> None:
+    for run_id in ("base", "new"):
+        train(stack, project, run_id)
+    ended(stack, project, "base", "new")
+    bad = "import sys, runtide\nruntide.init(project=sys.argv[1], id='bad')\nraise MemoryError('out of [GPU] memory')"
+    stack.run_script(bad, project, exit_code=1)
+    assert stack.runtide("log-book", f"{project}-none").stdout.startswith("nothing was noted")
+    ref, base = f"{project}/new", f"{project}/base"
+    reasons = ["--hypothesis", "wider is <b>better</b>", "--against", base, "--reason", "*no* worse"]
+    answer(stack, "decide", ref, "keep", *reasons)
+    stack.runtide("note", ref, "ran on the old driver")
+    wait_until(
+        lambda: len(answer(stack, "log-book", project)["entries"]) == 3, 60,
+        or_else=lambda: str(answer(stack, "log-book", project)),
+    )  # fmt: skip
+    entries = {entry["kind"]: entry for entry in answer(stack, "log-book", project)["entries"]}
+    assert entries["decision"]["against"] == [base] and entries["decision"]["hypothesis"] == "wider is <b>better</b>"
+    assert entries["failed"]["reason"] == "MemoryError: out of [GPU] memory"
+    document = stack.runtide("log-book", project, "--markdown").stdout
+    assert "wider is &lt;b>" not in document and "wider is &lt;b\\>better" in document and "\\*no\\* worse" in document
+    assert document.startswith("# Log book of ") and "MemoryError: out of \\[GPU\\] memory" in document
+    found = answer(stack, "log-book", project, "--where", 'error ~ "(?i)OUT OF"')["entries"]
+    assert [entry["kind"] for entry in found] == ["failed"]
+    assert stack.runtide("log-book", "--since", "soon", check=False).returncode == 2
+    assert stack.client.runs(project, "error is not null", columns=["error"]).to_pylist()[0]["run_id"] == "bad"

@@ -78,6 +78,14 @@ LEFT JOIN (
     FROM verdicts AS t FINAL WHERE {within} AND t.metric = ''
 ) AS verdicts ON r.key = verdicts.key
 
+-- errors --
+-- What ended the run, if its last end was a bad one.
+LEFT JOIN (
+    SELECT t.run AS key, argMax(tuple(nullIf(JSONExtractString(t.body, 'error'), '')), t.ts).1 AS error
+    FROM run_events AS t FINAL WHERE {within} AND t.kind IN ('finish', 'end')
+    GROUP BY t.run
+) AS errors ON r.key = errors.key
+
 -- alerts --
 -- Those that nobody has acknowledged and that did not resolve.
 LEFT JOIN (

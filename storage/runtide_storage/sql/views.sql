@@ -213,6 +213,8 @@ CREATE OR REPLACE VIEW v_decisions AS
 SELECT e.project AS project, e.run_id AS run_id, e.run AS run, e.ts AS ts,
     JSONExtractString(e.body, 'verdict') AS decision, JSONExtractString(e.body, 'reason') AS reason,
     nullIf(JSONExtractString(e.body, 'next_step'), '') AS next_step,
+    nullIf(JSONExtractString(e.body, 'hypothesis'), '') AS hypothesis,
+    JSONExtract(e.body, 'against', 'Array(String)') AS against, nullIf(JSONExtractString(e.body, 'who'), '') AS who,
     nullIf(v.verdict, '') AS verdict, nullIf(v.reason, '') AS verdict_reason
 FROM v_events AS e
 LEFT JOIN v_verdicts AS v ON e.project = v.project AND e.run_id = v.run_id AND v.metric = ''

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from runtide.cli import CommandError
@@ -45,13 +45,23 @@ def note(ref: str, text: str, as_json: bool) -> int:
     return 0
 
 
-def decide(ref: str, verdict: str, reason: str, next_step: str | None, as_json: bool) -> int:
-    """Keep what was concluded, why, and what comes next."""
+def decide(
+    ref: str,
+    verdict: str,
+    reason: str,
+    next_step: str | None,
+    hypothesis: str | None,
+    against: Sequence[str],
+    as_json: bool,
+) -> int:
+    """Keep what was expected and concluded, compared with which runs, why, and what comes next."""
     if not verdict.strip() or not reason.strip():
         raise CommandError("a decision has a verdict and a --reason")
-    with _said_of(ref) as (_, run, annotations):
-        annotations.decide(run, verdict, reason, next_step)
-    _done(run, {"verdict": verdict, "reason": reason, "next_step": next_step}, as_json, f"decided: {verdict}")
+    with _said_of(ref) as (reader, run, annotations):
+        others = resolve(reader, against)
+        annotations.decide(run, verdict, reason, next_step, hypothesis, others)
+    said = {"verdict": verdict, "reason": reason, "next_step": next_step, "hypothesis": hypothesis}
+    _done(run, {**said, "against": [other.ref for other in others]}, as_json, f"decided: {verdict}")
     return 0
 
 
@@ -67,7 +77,7 @@ def _said_of(ref: str) -> Iterator[tuple[Reader, RunName, Annotations]]:
         client.close()
 
 
-def _done(run: RunName, said: dict[str, str | None], as_json: bool, told: str) -> None:
+def _done(run: RunName, said: Mapping[str, object], as_json: bool, told: str) -> None:
     if as_json:
         print(output.as_json({"project": run.project, "run_id": run.run_id, **said}))
     else:

@@ -42,17 +42,43 @@ def note(
     "decide",
     KEEPING,
     "runtide decide llm/k3v9x2ab keep --reason 'val/loss 2 % better over 5 seeds' --next 'same with 3x the data'",
+    "runtide decide k3v9x2ab drop --hypothesis 'warmup helps' --against llm/base --reason 'no gain'",
 )
 def decide(
     run: Annotated[str, RUN],
     verdict: Annotated[str, typer.Argument(help="what is concluded: keep, drop, unclear, or your own word")],
     reason: Annotated[str, typer.Option(help="why")],
     next_step: Annotated[str | None, typer.Option("--next", help="what comes next")] = None,
+    hypothesis: Annotated[str | None, typer.Option(help="what was expected before")] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(help="a run that it was compared with; may be given again", metavar="RUN")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     from runtide_workers.cli import marking
 
-    return marking.decide(run, verdict, reason, next_step, as_json)
+    return marking.decide(run, verdict, reason, next_step, hypothesis, against or [], as_json)
+
+
+@command(
+    "log-book",
+    KEEPING,
+    "runtide log-book llm",
+    "runtide log-book llm --since 30d --markdown > llm.md",
+    "runtide log-book --where 'error ~ \"(?i)out of memory\"'",
+)
+def log_book(
+    project: Annotated[str | None, typer.Argument(help="default: all", metavar="PROJECT")] = None,
+    since: Annotated[str, typer.Option(help="how far back: 90d, 12w, 6h")] = "90d",
+    where: Annotated[str | None, typer.Option(help="only of runs that pass this filter (docs/filters.md)")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="as a document")] = False,
+    as_json: Json = False,
+) -> int:
+    from runtide_workers.cli import logbook
+    from runtide_workers.cli.paging import paged
+
+    with paged():
+        return logbook.log_book(project, since, where, markdown, as_json)
 
 
 @command(
