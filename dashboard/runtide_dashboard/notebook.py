@@ -48,7 +48,8 @@ def _words(kind: str, body: Mapping[str, Any]) -> str:
         case "note":
             return said.get("text", "")
         case "decision":
-            parts = [said.get("verdict", ""), said.get("reason", "")]
+            parts = [f"expected: {said['hypothesis']}"] if "hypothesis" in said else []
+            parts += [said.get("verdict", ""), said.get("reason", "")]
             parts += [f"next: {said['next_step']}"] if "next_step" in said else []
             return " · ".join(part for part in parts if part)
         case "alert":

@@ -149,6 +149,7 @@ def test_events_in_words() -> None:
         "keep · lower loss · next: lr 3e-4"
     )
     assert said("decision", verdict="drop") == "drop"
+    assert said("decision", verdict="drop", hypothesis="warmup helps", against=[]) == "expected: warmup helps · drop"
     assert said("alert", title="NaN", text="at 5") == "NaN: at 5"
     assert said("tags", tags=["a", "b"]) == "a, b"
     assert said("end", state="killed") == "killed"
