@@ -341,15 +341,6 @@ class Run(WandbRun):
         config = self._config.as_event()  # not empty only if the journal could not be opened in `init`
         return [*events, ("config", config)] if config else events
 
-    def _media(self, name: str, value: Any, step: int) -> Mapping[str, float] | None:
-        """Keep what a table, a histogram, an image, ... says of itself; None: it is nothing of the kind."""
-        from runtide import media
-
-        try:
-            return media.record(self._summary, name, value, step)
-        except Exception:  # noqa: BLE001 - other people's figures: refused like any other object
-            return None
-
     def _remember(self, names: Iterable[str]) -> None:
         if len(self._names) > NAMES_MAX:
             self._names.clear()

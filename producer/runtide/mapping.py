@@ -85,6 +85,12 @@ class Section(MutableMapping[str, Any]):
             merged.update(flatten(given))
         self._apply(merged)
 
+    def setdefaults(self, *others: Any, **values: Any) -> None:
+        """`update`, but what is set already stays."""
+        for other in (*others, values):
+            given = as_mapping(other) or {}
+            self.update({name: value for name, value in given.items() if name not in self})
+
     def as_dict(self) -> dict[str, Any]:
         """A plain nested copy."""
         return {name: value.as_dict() if isinstance(value, Section) else value for name, value in self.items()}
@@ -137,6 +143,28 @@ class Config(Section):
     def as_event(self) -> dict[str, Any]:
         """All of it as the data of one event, for a journal that is opened late."""
         return _without_secrets(self._told)
+
+
+class Summary(Config):
+    """A summary also knows what was logged: `run.summary["loss"]` is the last value if nothing was put there by hand.
+
+    Only what this process has logged; and what was not put there is not iterated over.
+    """
+
+    __slots__ = ("_last",)
+
+    def __init__(self, emit: Emit, last: Callable[[str], Any]) -> None:
+        super().__init__(emit)
+        object.__setattr__(self, "_last", last)  # name -> number, None without any
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return super().__getitem__(name)
+        except KeyError:
+            value = self._last(str(name))
+            if value is None:
+                raise
+            return value
 
 
 def _without_secrets(told: Mapping[str, Any]) -> dict[str, Any]:

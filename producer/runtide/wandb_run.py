@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob as globbing
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from runtide.errors import RuntideError
@@ -13,6 +13,9 @@ from runtide.run_directory import lock_is_free
 
 if TYPE_CHECKING:
     from runtide._writer import Writer
+    from runtide.journal import Journal
+    from runtide.last_values import LastValues
+    from runtide.mapping import Config
     from runtide.settings import Settings
 
 CODE_FILES_MAX = 1_000
@@ -24,14 +27,21 @@ class WandbRun:
 
     _settings: Settings
     _writer: Writer
+    _summary: Config
     _entity: str | None = None  # who owns the run at wandb; here it is only recorded
     sweep_id: str | None = None  # there are no sweeps
     sweep_url: str | None = None
     _watches: Sequence[Any] = ()
+    _last_values: LastValues | None = None
+    _last_of: Journal | None = None
 
     log_artifact: Callable[..., Any]
     use_artifact: Callable[..., Any]
     finish: Callable[..., None]
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """A run that another process gets (multiprocessing's spawn) is the same run there, with a writer of its own."""
+        return _joined, (self._settings, *(getattr(self, f"_{name}") for name in ("name", "job_type", "notes")))
 
     @property
     def entity(self) -> str:
@@ -76,6 +86,27 @@ class WandbRun:
                 return True
         return False
 
+    def _last_value(self, name: str) -> float | None:
+        """What this process has logged last under a name."""
+        from runtide.last_values import LastValues
+
+        with self._writer.lock:
+            if self._last_values is None or self._last_of is not self._writer.journal:  # a forked child has another
+                self._last_of = self._writer.journal
+                self._last_values = LastValues(self._last_of)
+            self._last_values.read()
+            value = self._last_values.values.get(name)
+        return None if value is None else float(value)
+
+    def _media(self, name: str, value: Any, step: int) -> Mapping[str, float] | None:
+        """Keep what a table, a histogram, an image, ... says of itself; None: it is nothing of the kind."""
+        from runtide import media
+
+        try:
+            return media.record(self._summary, name, value, step)
+        except Exception:  # noqa: BLE001 - other people's figures: refused like any other object
+            return None
+
     def project_name(self) -> str:
         return self._settings.project
 
@@ -85,7 +116,7 @@ class WandbRun:
     def get_project_url(self) -> str | None:
         return self._settings.dashboard or None
 
-    def get_sweep_url(self) -> None:
+    def get_sweep_url(self) -> str | None:
         return None
 
     def join(self, exit_code: int | None = None) -> None:
@@ -168,6 +199,14 @@ class WandbRun:
     def restore(self, name: str, *_: Any, **__: Any) -> Any:
         """Files stay where the run wrote them."""
         raise RuntideError(f"restore({name!r}): files stay where the run wrote them; open it there, or use an artifact")
+
+
+def _joined(settings: Settings, name: str | None, job_type: str | None, notes: str | None) -> Any:
+    import runtide
+
+    if runtide.run is None or runtide.run._settings != settings:
+        runtide.run = runtide.Run(settings, name=name, job_type=job_type, notes=notes)
+    return runtide.run
 
 
 def _files(top: str) -> Iterable[str]:

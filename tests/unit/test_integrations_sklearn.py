@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.metrics import silhouette_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 
@@ -111,3 +113,44 @@ def test_what_is_no_search_is_told_and_not_raised(run: runtide.Run, tmp_path: Pa
     run.finish()
     [drop] = journal(tmp_path).events("drops")
     assert "log_search could not record" in drop["reason"]
+
+
+def test_wandb_s_plots_of_a_classifier(run: runtide.Run, tmp_path: Path) -> None:
+    import runtide as wandb
+
+    model = LogisticRegression().fit(X[:60], Y[:60])
+    probabilities, guessed = model.predict_proba(X[60:]), model.predict(X[60:])
+    wandb.sklearn.plot_classifier(
+        model, X[:60], X[60:], Y[:60], Y[60:], guessed, probabilities, ["no", "yes"], True, "Logistic", ["a", "b", "c"]
+    )  # fmt: skip
+    wandb.sklearn.plot_learning_curve(model, X, Y, train_sizes=[0.5, 0.75, 1.0])
+    written = journal(tmp_path)
+    [accuracy] = [value for _, value in written.points("summary/accuracy")]
+    assert accuracy == model.score(X[60:], Y[60:])
+    summary = written.values("summary")
+    counts = {(row[0], row[1]): row[2] for row in summary["confusion_matrix/data"]}
+    assert counts["yes", "yes"] == int(((guessed == 1) & (Y[60:] == 1)).sum())
+    assert dict(summary["feature_importances/data"])["b"] == abs(model.coef_[0, 1])
+    assert ["no", "train", int((Y[:60] == 0).sum())] in summary["class_proportions/data"]
+    names = ("roc", "precision_recall", "learning_curve", "calibration_curve")
+    assert all(summary[f"{name}/rows"] > 2 for name in names)
+    run.finish()
+    assert journal(tmp_path).events("drops") == []
+
+
+def test_wandb_s_plots_of_a_regressor_and_a_clusterer(run: runtide.Run, tmp_path: Path) -> None:
+    import runtide as wandb
+
+    target = X @ [1.0, 2.0, 3.0]
+    model = Ridge().fit(X, target)
+    wandb.sklearn.plot_regressor(model, X, X, target, target, "Ridge")
+    clusters = KMeans(3, n_init=1, random_state=0).fit(X)
+    wandb.sklearn.plot_clusterer(clusters, X, clusters.labels_)
+    written = journal(tmp_path)
+    assert [value for _, value in written.points("summary/r2")] == [model.score(X, target)]
+    summary = written.values("summary")
+    assert summary["residuals/rows"] == len(X)
+    assert [row[0] for row in summary["elbow_curve/data"]] == [1, 3, 5, 7, 9]
+    means = [row[1] for row in summary["silhouette/data"]]
+    weights = np.bincount(clusters.labels_)
+    assert np.average(means, weights=weights) == pytest.approx(silhouette_score(X, clusters.labels_))

@@ -5,19 +5,15 @@ server = serve(port=9464)      # http://127.0.0.1:9464/metrics
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import orjson
-
 from runtide._writer import Writer
-from runtide.events import segment_name
 from runtide.exits import process_end
+from runtide.last_values import LastValues
 
-READ_BYTES_MAX = 32 << 20  # of a journal in one scrape; where more was written since the last, the newest part is read
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 _SPELLED = {"NaN": "NaN", "Infinity": "+Inf", "-Infinity": "-Inf"}
@@ -46,53 +42,13 @@ class Exposition:
         return self._tails.get(key) or _Tail(key, writer)
 
 
-class _Tail:
-    """How far one writer's journal was read, and the last value of each of its metrics."""
+class _Tail(LastValues):
+    """One writer's last values, and whose they are."""
 
     def __init__(self, key: tuple[str, str], writer: Writer) -> None:
+        super().__init__(writer.journal)
         self.key = key
         self.labels = {"project": writer.settings.project, "run": writer.settings.run_id}
-        self.values: dict[str, Any] = {}
-        self.step: int | None = None
-        self.points = 0
-        self._journal = writer.journal
-        self._segment = 0
-        self._offset = 0
-
-    def read(self) -> None:
-        newest = self._journal._segment  # before the rest is read: no line comes after it
-        self._read_rest()
-        while self._segment < newest:
-            self._segment, self._offset = self._segment + 1, 0
-            self._read_rest()
-
-    def _read_rest(self) -> None:
-        path = os.path.join(self._journal.directory, segment_name(self.key[1], self._segment))
-        try:
-            with open(path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size - self._offset > READ_BYTES_MAX:
-                    self._offset = size - READ_BYTES_MAX
-                file.seek(self._offset)
-                data = file.read(READ_BYTES_MAX)
-        except OSError:  # delivered and deleted meanwhile
-            return
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        for line in whole.splitlines():
-            self._take(line)
-
-    def _take(self, line: bytes) -> None:
-        try:
-            found = orjson.loads(line)
-        except orjson.JSONDecodeError:  # the part of one, where the beginning was left out
-            return
-        metrics = found.get("m")
-        if metrics:
-            self.values.update(metrics)
-            self.points += len(metrics)
-            if not all(name.startswith("system/") for name in metrics):
-                self.step = found["s"]
 
 
 def serve(port: int = 0, address: str = "127.0.0.1") -> ThreadingHTTPServer:
