@@ -1,0 +1,1 @@
+"""Runtide and other trackers side by side. `python -m benchmarks.peers` (see `__main__`)."""
