@@ -303,7 +303,9 @@ class Run(WandbRun):
         """
         from runtide.store.used import UsedArtifact
 
-        ref = "/".join(str(getattr(ref, "name", ref)).split("/")[-2:])  # wandb's begin with whose they are
+        ref = str(getattr(ref, "name", ref))
+        if ref.count("/") == 2 and "://" not in ref:  # wandb's begin with whose they are
+            ref = ref.partition("/")[2]
         self._record("use_artifact", {"ref": ref}, None)
         used = UsedArtifact(self._settings, self._writer, str(ref))
         if self._settings.artifacts:
