@@ -21,6 +21,7 @@ from benchmarks.peers import children, measure
 from benchmarks.peers.adapters import DOWN, PEERS
 from benchmarks.peers.install import Installed, find, install
 from benchmarks.peers.measure import KILLS, LATENCIES, PARTS, ROUNDS, Found, Sizes
+from benchmarks.peers.protocol import Adapter
 from benchmarks.peers.table import Column, Figures, table
 from benchmarks.report import Figure, machine, versions
 from runtide.settings import home_directory
@@ -171,7 +172,7 @@ def _print(figures: Mapping[str, Figures], found: Mapping[str, Found], sizes: Si
             print(f"{_title(key)}: {note}")
 
 
-def _adapter(key: str) -> type[measure.Adapter]:
+def _adapter(key: str) -> type[Adapter]:
     return PEERS.get(key) or DOWN[key]
 
 

@@ -61,7 +61,7 @@ def install(venvs: Path, name: str) -> Installed:
     own, *others = requirements(name)
     _pip(python, own)
     versions = {key: version for key, version in _found(python)[1].items() if key not in empty}
-    record = {"requirements": _text(name), "bytes": _size(packages) - empty_bytes, "versions": versions}
+    record: dict[str, Any] = {"requirements": _text(name), "bytes": _size(packages) - empty_bytes, "versions": versions}
     for path in others:
         _pip(python, path)
     (home / RECORD).write_text(json.dumps(record, indent=1))

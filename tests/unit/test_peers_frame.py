@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.peers import children, install, measure
 from benchmarks.peers.adapters import DOWN, PEERS
+from benchmarks.peers.adapters.floor import Floor
 from benchmarks.peers.adapters.wandb import BLOCK_BYTES, records
 from benchmarks.peers.install import Installed, find
 from benchmarks.peers.measure import Found, Sizes
@@ -41,7 +42,7 @@ def test_the_floor_goes_through_every_part_and_loses_nothing(monkeypatch: pytest
     assert 25 < found.values["bytes per point"][0] < 60  # a name, a number, and a tenth of the line's time and step
 
 
-class Forgetful(PEERS["floor"]):  # type: ignore[misc]  # the class is found by its name
+class Forgetful(Floor):
     """Writes when it likes: every tenth call, and what it holds is lost by a kill."""
 
     def init(self, run: str) -> Log:
@@ -57,7 +58,7 @@ class Forgetful(PEERS["floor"]):  # type: ignore[misc]  # the class is found by 
         return later
 
 
-class Wrong(PEERS["floor"]):  # type: ignore[misc]
+class Wrong(Floor):
     """Keeps every call, but one of its values is another one."""
 
     def read(self, run: str, names: Iterable[str]) -> Iterator[Point]:
