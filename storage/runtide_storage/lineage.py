@@ -49,8 +49,8 @@ class Item:
 
 
 @dataclass(slots=True)
-class _Said:
-    """One thing, as a run spoke of it, perhaps more than once: the digest comes later."""
+class Said:
+    """One thing, as a run spoke of it, perhaps more than once: the digest comes later, and the store's version."""
 
     run_id: str
     role: Role
@@ -66,6 +66,12 @@ class _Said:
         value = self.facts.get(name)
         return value if isinstance(value, int) else None
 
+    def add(self, facts: Mapping[str, Any]) -> None:
+        """What it is called, it stays called."""
+        known = self.aliases
+        self.facts |= {key: value for key, value in facts.items() if value is not None}
+        self.facts["aliases"] = [*known, *(alias for alias in self.aliases if alias not in known)]
+
     @property
     def aliases(self) -> tuple[str, ...]:
         found = self.facts.get("aliases")
@@ -75,76 +81,98 @@ class _Said:
 def lineage(reader: Reader, run: RunName) -> list[Item]:
     """What the run used, then what it made, each in the order of its first mention. Other runs are of its project."""
     sql = statements("lineage.sql")
-    own = _said(row | {"run_id": run.run_id} for row in reader.rows(sql["own"], {"run": run.key}))
+    own = things(row | {"run_id": run.run_id} for row in reader.rows(sql["own"], {"run": run.key}))
     if not own:
         return []
     given = {"run": run.key, "project": run.project, "limit": MENTIONS_MAX}
-    made = _said(reader.rows(sql["others"], given | _named(own) | {"kinds": ["artifact"]}))
+    made = things(reader.rows(sql["others"], given | _named(own, run.project) | {"kinds": ["artifact"]}))
     kinds = ["dataset", "use_artifact"]
-    used = _said(reader.rows(sql["others"], given | _named([*own, *made]) | {"kinds": kinds}))
-    makers = _Makers([*made, *(said for said in own if said.role == "output")])
-    users: dict[object, list[_Said]] = {}  # of the same, the oldest first
+    used = things(reader.rows(sql["others"], given | _named([*own, *made], run.project) | {"kinds": kinds}))
+    makers = Makers([*made, *(said for said in own if said.role == "output")])
+    users: dict[object, list[Said]] = {}  # of the same, the oldest first
     for said in used:
-        users.setdefault(_identity(said, makers), []).append(said)
+        users.setdefault(identity(said, makers), []).append(said)
     return [
         _item(said, run.project, makers, users) for said in sorted(own, key=lambda said: said.role == "output")
     ]  # fmt: skip
 
 
-class _Makers:
+class Makers:
     """Who made an artifact, to be found by whatever it may be called."""
 
-    def __init__(self, made: Iterable[_Said]) -> None:
-        self._by_name: dict[tuple[str, str], list[_Said]] = {}
+    def __init__(self, made: Iterable[Said]) -> None:
+        self._by_name: dict[tuple[str, str], list[Said]] = {}
         for said in sorted(made, key=lambda said: said.first_at):
             digest, version = said.text("digest"), said.text("version")
             names = {(said.name, wanted) for wanted in ("", version, *said.aliases)}
             for name in names | ({("", digest)} if digest else set()):
                 self._by_name.setdefault(name, []).append(said)
 
-    def of(self, used: _Said) -> _Said | None:
+    def of(self, used: Said) -> Said | None:
         """The newest that fits and was there before it was used; of what a run made, that itself."""
         if used.role == "output":
             return used
-        if used.role == "dataset":
+        if used.role == "dataset" or used.text("digest"):  # looked up in the artifact store when it was used
             called = ("", used.text("digest"))
         elif used.name.startswith(_DIGEST):
             called = ("", used.name)
         else:
             name, _, wanted = used.name.partition(":")
             called = (name, "" if wanted == LATEST else wanted)
+            if called not in self._by_name:  # it may have said the project, too
+                called = (name.partition("/")[2], called[1])
         known = self._by_name.get(called, [])
         before = bisect_right(known, used.first_at, key=lambda said: said.first_at)
         return known[before - 1] if before else None
 
 
-def _named(said: Iterable[_Said]) -> dict[str, list[str]]:
+def _named(said: Iterable[Said], project: str) -> dict[str, list[str]]:
     """Parameters: by which names and digests others may speak of the same."""
     names, digests = set(), set()
     for each in said:
-        names.add(each.name.partition(":")[0] if each.role == "input" else each.name)
+        name = each.name.partition(":")[0] if each.role == "input" else each.name
+        names |= {name, name.removeprefix(f"{project}/"), f"{project}/{name}"}
         digests |= {digest for digest in (each.text("digest"), each.name) if digest.startswith(_DIGEST)}
     return {"names": sorted(names), "digests": sorted(digests)}
 
 
-def _said(rows: Iterable[Mapping[str, Any]]) -> list[_Said]:
-    """Events as things, by their first mention, the oldest first: a later mention adds to what an earlier one said."""
-    found: dict[tuple[str, Role, str], _Said] = {}
+def things(rows: Iterable[Mapping[str, Any]]) -> list[Said]:
+    """Events as things, by their first mention, the oldest first: a later mention adds to what an earlier one said.
+
+    What a run makes under one name again is another thing, if its content is another.
+    """
+    found: dict[tuple[str, Role, str], list[Said]] = {}
     for row in sorted(rows, key=lambda row: row["ts"]):
         facts = json.loads(row["body"])
         role = _ROLES[row["kind"]]
         name = facts.get("ref" if role == "input" else "name")
-        if not isinstance(name, str) or not name:
-            continue
-        said = found.setdefault((row["run_id"], role, name), _Said(row["run_id"], role, name, row["ts"]))
-        said.facts |= {key: value for key, value in facts.items() if value is not None}
-    return list(found.values())
+        if isinstance(name, str) and name:
+            said = Said(row["run_id"], role, name, row["ts"])
+            _mention(found.setdefault((row["run_id"], role, name), []), said, facts)
+    return sorted((said for known in found.values() for said in known), key=lambda said: said.first_at)
 
 
-def _item(said: _Said, project: str, makers: _Makers, users: Mapping[object, Sequence[_Said]]) -> Item:
+def _mention(known: list[Said], said: Said, facts: Mapping[str, Any]) -> None:
+    """Add it to one of those with its name, or to them. The digest of what was mentioned without one comes later."""
+    digest = facts.get("digest")
+    waiting = known[-1] if known and not known[-1].text("digest") else None
+    same = next((each for each in known if digest and each.text("digest") == digest), None)
+    if same is not None and waiting is not None:  # it was the same again
+        known.remove(waiting)
+        same.add(waiting.facts)
+    elif same is None and not digest and said.role != "output" and known:
+        same = known[-1]
+    same = same or waiting
+    if same is None:
+        known.append(said)
+        same = said
+    same.add(facts)
+
+
+def _item(said: Said, project: str, makers: Makers, users: Mapping[object, Sequence[Said]]) -> Item:
     maker = makers.of(said)
     source = maker or said
-    same = [other for other in users.get(_identity(said, makers), ()) if other.run_id != said.run_id]
+    same = [other for other in users.get(identity(said, makers), ()) if other.run_id != said.run_id]
     return Item(
         said.role, said.name, source.text("version"), source.text("digest"), source.text("type"),
         source.number("bytes"), source.number("files"), said.text("uri") or source.text("path"), source.aliases,
@@ -153,9 +181,11 @@ def _item(said: _Said, project: str, makers: _Makers, users: Mapping[object, Seq
     )  # fmt: skip
 
 
-def _identity(said: _Said, makers: _Makers) -> object:
+def identity(said: Said, makers: Makers) -> object:
     """The same for all mentions of the same artifact; of data that no run made, by what tells it from other data."""
     maker = makers.of(said)
     if maker is not None:
         return id(maker)
+    if said.role == "input" and said.text("digest"):
+        return said.text("digest")
     return said.role, said.name, said.text("version") or said.text("digest") or said.text("uri")

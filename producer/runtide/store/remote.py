@@ -55,6 +55,12 @@ class RemoteObjects:
         return data
 
     def write(self, path: str, data: bytes) -> None:
+        try:
+            self._write(path, data)
+        except FileNotFoundError as error:  # the bucket, as a rule
+            raise StoreError(f"{self.url}: {_one_line(error)}") from error
+
+    def _write(self, path: str, data: bytes) -> None:
         with self._errors():
             if self._puts_whole:
                 self._fs.pipe_file(self._place(path), data)

@@ -19,3 +19,14 @@ FROM (
 ) AS e
 INNER JOIN (SELECT run, run_id FROM runs FINAL WHERE project = {project:String}) AS r ON e.run = r.run
 ORDER BY e.ts DESC, run_id LIMIT {limit:UInt32}
+
+-- of_project --
+-- What all runs of a project said of data and artifacts, the newest of it.
+SELECT r.run_id AS run_id, toString(e.kind) AS kind, e.ts AS ts, e.body AS body
+FROM (
+    SELECT * FROM run_events FINAL
+    WHERE kind IN ('dataset', 'use_artifact', 'artifact')
+        AND run IN (SELECT run FROM runs FINAL WHERE project = {project:String})
+) AS e
+INNER JOIN (SELECT run, run_id FROM runs FINAL WHERE project = {project:String}) AS r ON e.run = r.run
+ORDER BY e.ts DESC, run_id LIMIT {limit:UInt32}

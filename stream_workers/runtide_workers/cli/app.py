@@ -15,10 +15,10 @@ import typer.main
 from runtide.cli import USAGE, CommandError
 from runtide_workers.cli import completion
 
-from runtide_workers.cli.commands import services, track, bring, look, judge, keep  # isort: skip - the order in the help
+from runtide_workers.cli.commands import services, track, bring, look, judge, keep, artifacts  # isort: skip - the order in the help
 from runtide_workers.cli.registry import app
 
-__all__ = ["app", "bring", "judge", "keep", "look", "run", "services", "track"]
+__all__ = ["app", "artifacts", "bring", "judge", "keep", "look", "run", "services", "track"]
 
 
 def run(arguments: Sequence[str]) -> int:
