@@ -85,6 +85,17 @@ def test_a_call_is_lost_unless_all_of_its_values_are_there(
     assert said == {"lost": lost}
 
 
+def test_latency_is_of_all_calls_after_the_warm_up_or_of_those_that_fit() -> None:
+    from benchmarks.peers import stage
+
+    steps: list[int] = []
+    assert len(stage.latencies_us(lambda step, _: steps.append(step), 1, 7, 60.0, None)) == 7
+    assert steps == list(range(stage.WARM_UP_CALLS + 7))
+    steps.clear()
+    assert len(stage.latencies_us(lambda step, _: steps.append(step), 1, 7, 0.0, None)) == 1
+    assert steps == [0]
+
+
 def test_what_was_told_before_the_end_counts(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     assert measure.facts(path) == {}
