@@ -171,6 +171,23 @@ def test_neptune_export(tmp_path: Path) -> None:
         list(broken.rows())
 
 
+# ---- MLflow
+
+
+def test_mlflow_is_not_let_at_other_databases(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    trackio_file(path, "").close()
+    before = path.read_bytes()
+    for store in (str(path), f"sqlite:///{path}"):
+        with pytest.raises(ImportFailed, match="no SQLite file of MLflow"):
+            mlflow.uri_of(store)
+    assert path.read_bytes() == before
+    assert mlflow.uri_of("http://mlflow:5000") == "http://mlflow:5000"
+    (tmp_path / "mlruns" / "0").mkdir(parents=True)
+    (tmp_path / "mlruns" / "0" / "meta.yaml").touch()
+    assert mlflow.uri_of(str(tmp_path)) == mlflow.uri_of(f"file://{tmp_path}/mlruns") == f"file://{tmp_path}/mlruns"
+
+
 # ---- what is not there
 
 
@@ -180,12 +197,13 @@ def test_neptune_export(tmp_path: Path) -> None:
         (tensorboard.runs, r"no event files \(\*tfevents\*\)"),
         (trackio.runs, r"looked for \*\.db"),
         (neptune.runs, r"no <run>_part_<n>\.parquet"),
-        (lambda path: list(mlflow.runs(path)), "no runs in the"),
+        (lambda path: list(mlflow.runs(path)), r"no experiments \(\*/meta\.yaml\)"),
     ],
 )
 def test_nothing_there(tmp_path: Path, runs: Any, reason: str) -> None:
     with pytest.raises(ImportFailed, match=reason):
         runs(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(ImportFailed, match="there is no"):
         runs(str(tmp_path / "nope"))
 
@@ -193,6 +211,8 @@ def test_nothing_there(tmp_path: Path, runs: Any, reason: str) -> None:
 @pytest.mark.parametrize(("module", "runs"), [("mlflow", mlflow.runs), ("tensorboard", tensorboard.runs)])
 def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: str, runs: Any) -> None:
     (tmp_path / "events.out.tfevents.1").write_bytes(b"")
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "meta.yaml").touch()
     for name in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)

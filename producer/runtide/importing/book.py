@@ -26,7 +26,7 @@ class Book:
     """The folder of one Kafka. One import at a time holds it."""
 
     def __init__(self, home: str, kafka: str) -> None:
-        self.root = os.path.join(home, "imports", digest(kafka)[:12])
+        self.root = os.path.join(home, "imports", digest(sorted(kafka.split(",")))[:12])
         self.journals = os.path.join(self.root, "journals")
         self._drafts = os.path.join(self.root, "drafts")
         self._done = os.path.join(self.root, "done")

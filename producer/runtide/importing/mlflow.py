@@ -5,11 +5,15 @@ One run's points are in memory at a time, about 150 bytes each.
 
 from __future__ import annotations
 
+import glob
 import heapq
 import math
 import os
+import pathlib
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 from runtide.importing.model import (
@@ -69,18 +73,29 @@ def runs(store: str, experiments: Sequence[str] = ()) -> Iterator[MlflowRun]:
 
 
 def uri_of(store: str) -> str:
-    """A path as MLflow's URI; a URI as it is. Raises `ImportFailed` if there is no such path."""
-    if "://" in store:
+    """A path as MLflow's URI; a URI as it is. Raises `ImportFailed` where MLflow would begin a store of its own."""
+    path = store.removeprefix("file://").removeprefix("sqlite:///")
+    if "://" in path:
         return store
-    path = os.path.abspath(os.path.expanduser(store))
-    if os.path.isdir(path):
-        inner = os.path.join(path, "mlruns")
-        return f"file://{inner if os.path.isdir(inner) and not _is_file_store(path) else path}"
+    path = os.path.abspath(os.path.expanduser(path))
     if os.path.isfile(path):
+        if not _is_database(path):
+            raise ImportFailed(f"{store} is no SQLite file of MLflow: it has no table `experiments`")
         return f"sqlite:///{path}"
-    raise ImportFailed(
-        f"there is no {store}: give a folder (mlruns), an SQLite file, or a URI (http://, postgresql://)"
-    )
+    if not os.path.isdir(path):
+        raise ImportFailed(f"there is no {store}: give a folder (mlruns), an SQLite file, or a URI (http://...)")
+    for folder in (path, os.path.join(path, "mlruns")):
+        if glob.glob(os.path.join(glob.escape(folder), "*", "meta.yaml")):
+            return f"file://{folder}"
+    raise ImportFailed(f"no experiments (*/meta.yaml) in {store}")
+
+
+def _is_database(path: str) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{pathlib.Path(path).as_uri()}?mode=ro", uri=True)) as database:
+            return bool(database.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone())
+    except sqlite3.Error:
+        return False
 
 
 class MlflowRun:
@@ -150,9 +165,3 @@ def _pages(search: Any, *given: Any, **options: Any) -> Iterator[Any]:
         token = page.token
         if not token:
             return
-
-
-def _is_file_store(path: str) -> bool:
-    """Does the folder hold experiments, rather than a folder `mlruns` of them?"""
-    with os.scandir(path) as entries:
-        return any(os.path.exists(os.path.join(each.path, "meta.yaml")) for each in entries if each.is_dir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -129,7 +130,7 @@ class TrackioRun:
 
 
 def _open(path: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{path.replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?mode=ro", uri=True)
+    return sqlite3.connect(f"{pathlib.Path(path).as_uri()}?mode=ro", uri=True)
 
 
 def _columns(database: sqlite3.Connection, table: str) -> list[str]:
