@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import glob as globbing
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from runtide.errors import RuntideError
-from runtide.events import JOURNAL_SUFFIX, parse_header
+from runtide.events import JOURNAL_SUFFIX, Header, parse_header
 from runtide.run_directory import lock_is_free
 
 if TYPE_CHECKING:
@@ -43,6 +42,10 @@ class WandbRun:
         """A run that another process gets (multiprocessing's spawn) is the same run there, with a writer of its own."""
         return _joined, (self._settings, *(getattr(self, f"_{name}") for name in ("name", "job_type", "notes")))
 
+    def __deepcopy__(self, memo: Any) -> Any:
+        """A run is one: scikit-learn copies estimators with the callbacks that hold it."""
+        return self
+
     @property
     def entity(self) -> str:
         return self._entity or ""
@@ -76,15 +79,12 @@ class WandbRun:
         own = self._writer.journal.header
         if own is None:
             return False
-        for path in globbing.glob(os.path.join(globbing.escape(self._writer.journal.directory), f"*{JOURNAL_SUFFIX}")):
-            try:
-                with open(path, "rb") as file:
-                    other = parse_header(file.readline(HEADER_BYTES_MAX))
-            except (OSError, ValueError):
-                continue
-            if other.writer != own.writer and other.start < own.start and lock_is_free(path):
-                return True
-        return False
+        directory = self._writer.journal.directory
+        try:
+            paths = [os.path.join(directory, name) for name in os.listdir(directory) if name.endswith(JOURNAL_SUFFIX)]
+        except OSError:
+            return False
+        return any(_is_of_an_earlier_process(path, own) for path in paths)
 
     def _last_value(self, name: str) -> float | None:
         """What this process has logged last under a name."""
@@ -147,7 +147,9 @@ class WandbRun:
     def save(self, glob_str: Any = None, base_path: Any = None, policy: str = "live") -> list[str]:
         """Record the files that match as artifacts of type "file"; returns their paths."""
         del base_path, policy
-        paths = sorted(filter(os.path.isfile, globbing.glob(os.fspath(glob_str)))) if glob_str else []
+        import glob
+
+        paths = sorted(filter(os.path.isfile, glob.glob(os.fspath(glob_str)))) if glob_str else []
         for path in paths:
             self.log_artifact(path, type="file")
         return list(map(os.path.abspath, paths))
@@ -207,6 +209,15 @@ def _joined(settings: Settings, name: str | None, job_type: str | None, notes: s
     if runtide.run is None or runtide.run._settings != settings:
         runtide.run = runtide.Run(settings, name=name, job_type=job_type, notes=notes)
     return runtide.run
+
+
+def _is_of_an_earlier_process(path: str, own: Header) -> bool:
+    try:
+        with open(path, "rb") as file:
+            other = parse_header(file.readline(HEADER_BYTES_MAX))
+    except (OSError, ValueError):
+        return False
+    return other.writer != own.writer and other.start < own.start and lock_is_free(path)
 
 
 def _files(top: str) -> Iterable[str]:

@@ -1,5 +1,6 @@
 """JAX, Flax and Optax: metrics of a jitted step are logged when they are ready, in order, without waiting."""
 
+import runpy
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,3 +132,11 @@ def test_a_training_that_fails_keeps_what_was_ready_or_not(tmp_path: Path) -> No
     [written] = journals(tmp_path)
     assert written.points("loss") == [(0, 0.5)]
     assert written.events("finish")[0]["state"] == "failed"
+
+
+def test_the_example_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**BARE, "dir": tmp_path}.items():
+        monkeypatch.setenv(f"RUNTIDE_{name.upper()}", str(value))
+    runpy.run_path(str(Path(__file__).parents[2] / "examples" / "flax_train_state.py"), run_name="__main__")
+    course = [value for _, value in journal(tmp_path).points("loss")]
+    assert len(course) == 200 and course[-1] < course[0] / 2

@@ -66,6 +66,17 @@ def test_xgboost_early_stopping_and_estimator(run: runtide.Run, tmp_path: Path) 
     assert written.events("artifact")[0]["path"] == str(tmp_path / "model.ubj")
 
 
+def test_estimators_that_are_copied_keep_the_run(run: runtide.Run, tmp_path: Path) -> None:
+    from sklearn.model_selection import GridSearchCV
+
+    estimator = xgboost.XGBClassifier(
+        n_estimators=2, n_jobs=1, max_depth=2, callbacks=[ours_xgboost.RuntideCallback()], eval_metric="logloss"
+    )
+    GridSearchCV(estimator, {"learning_rate": [0.1, 0.3]}, cv=2).fit(X, Y, eval_set=[(X, Y)], verbose=False)
+    assert [step for step, _ in journal(tmp_path).points("validation_0-logloss")] == [0, 1] * 5
+    assert runtide.run is run
+
+
 def test_xgboost_goes_on_where_the_model_ended(run: runtide.Run, tmp_path: Path) -> None:
     first, begun = xgb_train(4, callbacks=[ours_xgboost.RuntideCallback()])
     _, went_on = xgb_train(3, callbacks=[ours_xgboost.RuntideCallback()], xgb_model=first)

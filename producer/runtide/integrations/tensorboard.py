@@ -83,9 +83,10 @@ class SummaryWriter:
         run_name: str | None = None, global_step: Any = None,
     ) -> None:  # fmt: skip
         """Hyperparameters are config, metrics are metrics and in the summary."""
-        self.run.config.update(hparam_dict)
-        self.run.log(metric_dict, step=global_step)
-        self.run.summary.update({name: float(value) for name, value in metric_dict.items()})
+        with harmless(self.run, "SummaryWriter"):
+            self.run.config.update(hparam_dict)
+            self.run.log(metric_dict, step=global_step)
+            self.run.summary.update({name: float(value) for name, value in metric_dict.items()})
 
     def add_image(
         self,
