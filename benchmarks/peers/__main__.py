@@ -73,12 +73,12 @@ TABLES = {
 def main() -> None:
     args = _arguments()
     venvs: Path = args.venvs.absolute()
-    wanted = [name for name in (*PEERS, *DOWN) if not args.only or _venv(name) in args.only or name in args.only]
+    wanted = [key for key in (*PEERS, *DOWN) if not args.only or {key, _venv(key)} & set(args.only)]
     if args.install:
         raise SystemExit(_install(venvs, list(dict.fromkeys(map(_venv, wanted)))))
     there = _installed(venvs, wanted)
-    if "latency" in args.parts or "throughput" in args.parts:
-        print(f"{args.repeat} rounds through {len(there)} peers", file=sys.stderr)
+    if not there:
+        raise SystemExit("there is nothing to measure")
     found = {key: Found() for key in there}
     sizes = Sizes(args.points, args.cap, args.down_limit)
     children.adopt_orphans()
@@ -104,17 +104,22 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    names = list(dict.fromkeys([*map(_venv, (*PEERS, *DOWN)), *PEERS, *DOWN]))
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument("--install", action="store_true", help="make the environments, and stop")
     parser.add_argument(
         "--venvs", type=Path, default=Path(home_directory()) / "peers", help="where they are (RUNTIDE_HOME/peers)"
     )
-    parser.add_argument("--only", nargs="+", metavar="PEER", choices=[*PEERS, *DOWN, "mlflow"], help="of all peers")
+    parser.add_argument("--only", nargs="+", metavar="PEER", choices=names, help=", ".join(names))
     parser.add_argument("--parts", nargs="+", metavar="PART", choices=PARTS, default=PARTS, help=", ".join(PARTS))
-    parser.add_argument("--points", type=int, default=200_000, help="logged for throughput; other numbers follow")
-    parser.add_argument("--repeat", type=int, default=3, help="rounds")
-    parser.add_argument("--cap", type=float, default=30.0, help="seconds that a series of calls may take")
-    parser.add_argument("--down-limit", type=float, default=180.0, help="seconds to wait for one without its server")
+    parser.add_argument(
+        "--points", type=int, default=200_000, help="logged for throughput; other numbers follow (200,000)"
+    )
+    parser.add_argument("--repeat", type=int, default=3, help="rounds (3)")
+    parser.add_argument("--cap", type=float, default=30.0, help="seconds that a series of calls may take (30)")
+    parser.add_argument(
+        "--down-limit", type=float, default=180.0, help="seconds to wait for one without its server (180)"
+    )
     return parser.parse_args()
 
 
