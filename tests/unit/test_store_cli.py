@@ -10,7 +10,7 @@ import pytest
 
 from runtide import cli
 from runtide.store import open as open_store
-from runtide.store import open_objects
+from runtide.store.objects import open_objects
 
 Run = Callable[..., Any]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import runtide
-from runtide.store import Damaged, NoSuchArtifact, open_objects
+from runtide.store import Damaged, NoSuchArtifact
 from runtide.store import open as open_store
+from runtide.store.objects import open_objects
 from tests.fixtures.journals import BARE, journal, run_python
 
 LATE = 30.0  # seconds, for a background that is busy

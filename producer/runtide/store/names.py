@@ -33,6 +33,8 @@ class Ref:
 
 def parse(ref: str, project: str) -> Ref:
     """`project` is meant where the reference names none. Raises `StoreError`."""
+    if "://" in ref:  # and may hold a password
+        raise StoreError("a URL names no artifact: [project/]name[:alias|vN|digest] does")
     if ref.startswith(DIGEST_PREFIX):
         return Ref(project, "", digest=_digest(ref.removeprefix(DIGEST_PREFIX), ref))
     place, colon, wanted = ref.partition(":")

@@ -45,6 +45,11 @@ class Version:
     def ref(self) -> str:
         return f"{self.project}/{self.name}:v{self.number}"
 
+    @property
+    def exact(self) -> str:
+        """The reference by content: where numbers may move, this stays."""
+        return f"{self.project}/{self.name}:{self.digest}"
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -68,13 +73,13 @@ class Register:
         self._folder = f"{ROOT}/{project}/{name}"
         self._known = known
 
-    def add(self, entry: Entry) -> tuple[int, bool]:
-        """A version; or that which has the same content already, and False."""
+    def add(self, entry: Entry) -> bool:
+        """A version. False: one with the same content is there already."""
 
         def same(known: Sequence[Entry]) -> int | None:
             return next((number for number, each in enumerate(known, 1) if each.get("digest") == entry["digest"]), None)
 
-        return self._ledger("versions").append(entry, same)
+        return self._ledger("versions").append(entry, same)[1]
 
     def versions(self, listed: Iterable[str] | None = None) -> list[Version]:
         """The oldest first. Empty: there is no such artifact. `listed`: the paths of what is there, if known."""
@@ -93,7 +98,7 @@ class Register:
         else:
             number = seen.standing(ref.alias) or seen.in_stage(ref.alias)
             fitting = [version for version in seen.versions if version.number == number]
-        if len(fitting) > 1:
+        if len({version.digest for version in fitting}) > 1:
             raise StoreError(f"{ref} could be any of {', '.join(version.version for version in fitting)}")
         if not fitting:
             has = f"v1 to v{len(seen.versions)}" if len(seen.versions) > 1 else "v1"
@@ -114,7 +119,7 @@ class Register:
         seen, alias = self._look(), checked_alias(alias)
         if any(move.name == alias for move in seen.stages):
             raise StoreError(f"{alias} is a stage of {self._project}/{self._name}: `runtide artifact stage` moves it")
-        if seen.standing(alias) == version.number:
+        if seen.standing(alias) == seen.now(version).number:
             return False
         self._say(f"aliases/{alias}", version.digest, who, reason, {"seen": len(seen.versions)})
         return True
@@ -136,7 +141,7 @@ class Register:
         seen = self._look()
         if checked_alias(stage) == LATEST or stage in seen.moves:
             raise StoreError(f"{stage} is an alias of {self._project}/{self._name}: a stage needs another name")
-        if seen.versions[version.number - 1].stage == stage:
+        if seen.now(version).stage == stage:
             return False
         self._say("stages", version.digest, who, reason, {"stage": stage})
         return True
@@ -196,6 +201,10 @@ class _Seen:
 
     def _stage_of(self, number: int) -> str:
         return next((move.name for move in reversed(self.stages) if move.number == number), "")
+
+    def now(self, version: Version) -> Version:
+        """The same version as it is called now."""
+        return next((each for each in self.versions if each.digest == version.digest), version)
 
     def finish(self) -> None:
         """Tell the versions what they are called."""

@@ -15,6 +15,8 @@ from runtide.store.objects import Listed
 
 # Here a PUT shows whole or not at all; elsewhere an object is written under another name and moved.
 _WHOLE_PUTS = frozenset(("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss", "memory"))
+# Their libraries send "only if there is none" along; others look first and then write.
+_CONDITIONAL_PUTS = frozenset(("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"))
 _MODIFIED = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
 _UNFINISHED = "unfinished"
 
@@ -29,7 +31,7 @@ class RemoteObjects:
         self._fs, self._root = fsspec.url_to_fs(self.url, use_listings_cache=False)
         protocols = (self._fs.protocol,) if isinstance(self._fs.protocol, str) else self._fs.protocol
         self._puts_whole = not _WHOLE_PUTS.isdisjoint(protocols)
-        self._creates_once: bool | None = None
+        self._creates_once = None if not _CONDITIONAL_PUTS.isdisjoint(protocols) else False
         self._is_memory = "memory" in protocols
 
     @property
@@ -42,8 +44,9 @@ class RemoteObjects:
                 self.create(probe, b"probe")
                 self._creates_once = False
             except FileExistsError:
-                self._creates_once = self._puts_whole  # else it only looked before it wrote
-            except Exception:  # noqa: BLE001 - whatever a store says that doesn't know conditions
+                self._creates_once = True
+            except StoreError:
+                self.write(probe, b"")  # if this is refused as well, it was not for the condition
                 self._creates_once = False
             finally:
                 self.remove(probe)

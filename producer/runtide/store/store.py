@@ -80,11 +80,11 @@ class Store:
             self._objects, source, type_=type, metadata=facts, kept=self._chunks_of(versions[-_KEPT_VERSIONS:]),
             limits=self._limits, progress=progress,
         )  # fmt: skip
-        number, is_new = self._add(register, manifest, run)
-        version = register.versions()[number - 1]
+        is_new = self._add(register, manifest, run)
+        version = _with_content(register.versions(), manifest.digest)
         for alias in names if is_new else [LATEST, *names]:  # of a new version `latest` is there by itself
             register.move(alias, version, self._who)
-        return Kept(register.versions()[number - 1], is_new, sent)
+        return Kept(_with_content(register.versions(), manifest.digest), is_new, sent)
 
     def get(
         self,
@@ -129,12 +129,12 @@ class Store:
         """Set an alias to a version."""
         version = self.find(ref)
         self._register(version.name, version.project).move(alias, version, self._who, reason)
-        return self.find(version.ref)
+        return self.find(version.exact)
 
     def rollback(self, name: str, alias: str, reason: str = "") -> Version:
         """Set an alias of `[project/]name` to where it was before; the version that it is at then."""
         version = self._register_of(name).roll_back(checked_alias(alias), self._who, reason)
-        return self.find(version.ref)
+        return self.find(version.exact)
 
     def moves(self, name: str, alias: str) -> list[Move]:
         """Every move of an alias, the oldest first."""
@@ -146,7 +146,7 @@ class Store:
             raise StoreError("a stage has a reason")
         version = self.find(ref)
         self._register(version.name, version.project).stage(version, stage, self._who, reason)
-        return self.find(version.ref)
+        return self.find(version.exact)
 
     def stage_moves(self, name: str) -> list[Move]:
         """Who put which version into which stage, and why; the oldest first."""
@@ -164,8 +164,8 @@ class Store:
         wanted = [self.find(ref)] if ref is not None else [each for versions in self._all(None) for each in versions]
         return upkeep.verify(self._objects, wanted, drop=drop, progress=progress)
 
-    def _add(self, register: Register, manifest: Manifest, run: str) -> tuple[int, bool]:
-        """A version, after its manifest."""
+    def _add(self, register: Register, manifest: Manifest, run: str) -> bool:
+        """A version, after its manifest. False: one with this content is there."""
         entry = {
             "manifest": hex_digest(manifest.encode()), "digest": manifest.digest, "type": manifest.type or "",
             "bytes": manifest.size, "files": len(manifest.files), "at": now(), "who": self._who, "run": run,
@@ -173,10 +173,10 @@ class Store:
         same = next((each for each in register.versions() if each.digest == manifest.digest), None)
         if same is None or same.manifest == entry["manifest"]:
             write_manifest(self._objects, manifest)
-        number, is_new = register.add(entry)
+        is_new = register.add(entry)
         if is_new and self._objects.look(manifest_path(str(entry["manifest"]))) is None:  # a `gc` at the same moment
             write_manifest(self._objects, manifest)
-        return number, is_new
+        return is_new
 
     def _chunks_of(self, versions: Iterable[Version]) -> set[str]:
         found: set[str] = set()
@@ -227,6 +227,11 @@ def user_at_host() -> str:
     except (OSError, KeyError):  # a container without a name for this user
         user = str(os.getuid())
     return f"{user}@{identity.host_name()}"
+
+
+def _with_content(versions: list[Version], digest: str) -> Version:
+    """By its content: its number may just have moved up, on a store that can't create a thing only once."""
+    return next(version for version in versions if version.digest == digest)
 
 
 def _latest(versions: list[Version]) -> Version:
