@@ -25,7 +25,7 @@ def train_step(state: TrainState, x: jax.Array, y: jax.Array) -> tuple[TrainStat
         return jnp.mean((state.apply_fn(params, x) - y) ** 2)
 
     loss, gradients = jax.value_and_grad(loss_of)(state.params)
-    return state.apply_gradients(grads=gradients), {"loss": loss, "gradient_norm": optax.global_norm(gradients)}
+    return state.apply_gradients(grads=gradients), {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
 
 
 def main() -> None:

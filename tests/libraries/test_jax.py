@@ -42,7 +42,7 @@ def train_step(state: Any, x: Any, y: Any) -> tuple[Any, Any]:
         return jnp.mean((state.apply_fn(params, x)[:, 0] - y) ** 2)
 
     loss, gradients = jax.value_and_grad(loss_of)(state.params)
-    return state.apply_gradients(grads=gradients), {"loss": loss, "norms": [optax.global_norm(gradients)]}
+    return state.apply_gradients(grads=gradients), {"loss": loss, "norms": [optax.tree.norm(gradients)]}
 
 
 def test_a_train_state_of_flax(run: runtide.Run, tmp_path: Path) -> None:

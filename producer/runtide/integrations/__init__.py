@@ -10,7 +10,7 @@ from typing import Any
 from runtide._run import Run
 from runtide.errors import RuntideError
 
-__all__ = ["current", "harmless", "library"]
+__all__ = ["current", "going_on", "harmless", "library"]
 
 
 def library(name: str, install: str | None = None) -> Any:
@@ -35,6 +35,13 @@ def current(run: Run | None) -> Run:
     if found is None:
         raise RuntideError("there is no run yet: call runtide.init() first, or give the run")
     return found
+
+
+def going_on() -> Run | None:
+    """The current run, if it has not ended."""
+    import runtide
+
+    return runtide.run if runtide.run is not None and not runtide.run._writer.finished else None
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 import runtide
 from runtide._run import Run
-from runtide.integrations import harmless, library
+from runtide.integrations import going_on, harmless, library
 
 
 def _library(part: str) -> Any:
@@ -48,7 +48,7 @@ class RuntideLogger(_logger.Logger):  # type: ignore[misc]
     def experiment(self) -> Run:
         """The run."""
         if self._run is None:
-            self._run = runtide.run or runtide.init(**self._init)
+            self._run = going_on() or runtide.init(**self._init)
         return self._run
 
     @property

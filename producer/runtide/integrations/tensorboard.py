@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import runtide
 from runtide._run import Run
-from runtide.integrations import harmless
+from runtide.integrations import going_on, harmless
 from runtide.media import Audio, Figure, Histogram, Image, Object3D, Table, Video
 
 
@@ -37,9 +37,7 @@ class SummaryWriter:
         **init: Any,
     ) -> None:
         self.log_dir = os.fspath(log_dir) if log_dir is not None else "runs"
-        found = run if run is not None else runtide.run
-        if found is not None and found._writer.finished:
-            found = None
+        found = run if run is not None else going_on()
         self._is_own = found is None
         name = os.path.basename(self.log_dir.rstrip("/")) + comment
         self.run: Run = found if found is not None else runtide.init(**{"name": name, **init})

@@ -11,7 +11,7 @@ from typing import Any
 
 import runtide
 from runtide._run import Run
-from runtide.integrations import harmless, library
+from runtide.integrations import going_on, harmless, library
 
 _callback: Any = library("transformers.trainer_callback", "transformers")
 
@@ -31,7 +31,7 @@ class RuntideCallback(_callback.TrainerCallback):  # type: ignore[misc]
     @property
     def run(self) -> Run:
         if self._run is None:
-            self._run = runtide.run or runtide.init(**self._init)
+            self._run = going_on() or runtide.init(**self._init)
         return self._run
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
