@@ -500,6 +500,24 @@ def test_errors_of_a_cloud_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:
         objects.read("x")
 
 
+def test_what_lies_there_besides_is_no_artifact(store: Store, objects: Objects, folder: Path) -> None:
+    store.put(folder)
+    for path in ("artifacts/.DS_Store", "artifacts/p/note", "artifacts/a b/c/versions/00000001.json"):
+        objects.write(path, b"?")
+    objects.write("artifacts/p/net/versions/.00000002.json.swp", b"?")
+    assert [version.ref for version in store.ls()] == ["p/net:v1"] and store.gc(-1).size == 0
+    objects.write("artifacts/p/net/versions/00000002.json", b"?")
+    with pytest.raises(Damaged, match=r"artifacts/p/net/versions/00000002\.json"):
+        store.ls()
+
+
+def test_no_url_with_a_password_is_told() -> None:
+    assert "S3cret" not in RemoteObjects("memory://ada:S3cret@host/x").url
+    with pytest.raises(StoreError) as caught:
+        open_objects("nope://ada:S3cret@host/x")
+    assert "S3cret" not in str(caught.value)
+
+
 def test_where_the_store_is(tmp_path: Path) -> None:
     assert runtide.store.open(env={"RUNTIDE_HOME": str(tmp_path)}).url == str(tmp_path / "artifacts")
     named = runtide.store.open(env={"RUNTIDE_ARTIFACTS": f"file://{tmp_path}/a", "RUNTIDE_PROJECT": "q"})

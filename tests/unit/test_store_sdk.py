@@ -34,6 +34,7 @@ def test_what_a_run_made_is_kept_and_its_version_told(place: Path) -> None:
     store = open_store(place / "store", "unit")
     version = store.find("net:best")
     assert (version.version, version.type, version.run) == ("v1", "model", "unit/r")
+    assert "@" not in version.who  # capture_user is off
     assert store.manifest(version).metadata == {"acc": 0.5, "token": "***"}
     said = journal(place / "journal").events("artifact")
     assert ["version" in each for each in said] == [False, False, True]  # at once, with the digest, with the version

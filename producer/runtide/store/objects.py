@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from runtide import redact
 from runtide.store.errors import StoreError
 
 
@@ -73,4 +74,4 @@ def open_objects(url: str) -> Objects:
         needs = " ".join(str(error).split()) or "a package that is not installed"
         raise StoreError(f"{scheme}://: {needs} (pip install it beside runtide[artifacts])") from None
     except ValueError as error:  # a scheme that nobody knows, or half a URL
-        raise StoreError(f"RUNTIDE_ARTIFACTS={url!r}: {error}") from None
+        raise StoreError(f"RUNTIDE_ARTIFACTS={redact.text(url)!r}: {error}") from None

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 
+from runtide import redact
 from runtide.store.errors import StoreError, Unavailable
 from runtide.store.objects import Listed
 
@@ -25,10 +26,10 @@ class RemoteObjects:
     """Credentials and endpoints are the filesystem's own affair: AWS_*, GOOGLE_APPLICATION_CREDENTIALS, FSSPEC_*."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = redact.text(url.rstrip("/"))  # as people and events may see it
         fsspec = importlib.import_module("fsspec.core")  # by name: it is no dependency
         # Listings are never remembered: another writer's version must be seen at once.
-        self._fs, self._root = fsspec.url_to_fs(self.url, use_listings_cache=False)
+        self._fs, self._root = fsspec.url_to_fs(url.rstrip("/"), use_listings_cache=False)
         protocols = (self._fs.protocol,) if isinstance(self._fs.protocol, str) else self._fs.protocol
         self._puts_whole = not _WHOLE_PUTS.isdisjoint(protocols)
         self._creates_once = None if not _CONDITIONAL_PUTS.isdisjoint(protocols) else False

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtide import identity, redact
+from runtide.events import identity_fault
 from runtide.plain import plain
 from runtide.store import upkeep
 from runtide.store.cutting import Limits
@@ -192,9 +193,9 @@ class Store:
         root = f"{ROOT}/{checked(project, 'project')}" if project is not None else ROOT
         found: dict[tuple[str, str], list[str]] = {}
         for each in self._objects.list(root):
-            _, of_project, name, *rest = each.path.split("/")
-            if rest:
-                found.setdefault((of_project, name), []).append(each.path)
+            parts = each.path.split("/")
+            if len(parts) > 3 and not any(map(identity_fault, parts[1:3])):  # what else lies there is not ours
+                found.setdefault((parts[1], parts[2]), []).append(each.path)
         for (of_project, name), paths in sorted(found.items()):
             if versions := self._register(name, of_project).versions(paths):
                 yield versions

@@ -56,7 +56,8 @@ class Upload:
         """Put it into the store, in the background. Raises nothing."""
         facts = self.facts
         try:
-            store = Store(open_objects(self.settings.artifacts), self.settings.project)
+            who = None if self.settings.capture_user else identity.host_name()
+            store = Store(open_objects(self.settings.artifacts), self.settings.project, who=who)
             metadata = facts.get("metadata") or {}
             kept = store.put(
                 self.path, self.name, type=facts.get("type"), aliases=facts["aliases"], metadata=metadata, run=self.run
