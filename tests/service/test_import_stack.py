@@ -223,18 +223,17 @@ def test_imported_runs_are_baselines_at_once(stack: Stack, bring: Bring, project
         rows = stack.client.verdicts(project=project).to_pylist()
         return next((row for row in rows if (row["run_id"], row["metric"]) == (run_id, "")), {})
 
-    wait_until(lambda: all(judged(run_id) for run_id in members), 60, or_else="imported runs are not judged")
+    def wait_judged(run_ids: set[str]) -> None:
+        wait_until(lambda: all(judged(each) for each in run_ids), 60, or_else=f"{run_ids} are not judged")
+
+    wait_judged(members)
     told = stack.client.sql(
         "SELECT count() AS n FROM v_alerts WHERE project = {p:String} AND NOT quiet", {"p": project}
     ).to_pylist()
     assert told[0]["n"] == 0  # nobody is told of what is long over
     for run_id, level, verdict in (("good", "1.0", "same"), ("bad", "1.3", "worse")):
         stack.run_script(LIVE, project, run_id, level)
-        wait_until(
-            lambda run_id=run_id: bool(judged(run_id)),
-            60,
-            or_else=f"{run_id} is not judged",  # type: ignore[misc]
-        )
+        wait_judged({run_id})
         [plan] = stack.client.plans(f"{project}/{run_id}").to_pylist()
         assert len(members & set(plan["members"])) >= 6
         assert judged(run_id)["verdict"] == verdict, judged(run_id)

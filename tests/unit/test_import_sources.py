@@ -13,7 +13,15 @@ import pytest
 from runtide.importing import mlflow, neptune, tensorboard, trackio
 from runtide.importing.bringing import Wishes, look
 from runtide.importing.model import Facts, ImportFailed, SourceRun, Unreadable
-from tests.fixtures.import_stores import EventFile, Logged, Points, neptune_export, same, tensorboard_run
+from tests.fixtures.import_stores import (
+    EventFile,
+    Logged,
+    Points,
+    neptune_export,
+    of_tensorboard,
+    same,
+    tensorboard_run,
+)
 
 START_MS = 1_767_225_600_000
 
@@ -51,23 +59,19 @@ def test_tensorboard_folders_are_runs(tmp_path: Path) -> None:
 
 
 def test_tensorboard_hyperparameters(tmp_path: Path) -> None:
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-    from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-
-    start, end = HParamsPluginData(), HParamsPluginData()
+    said, proto = of_tensorboard("plugins.hparams.plugin_data_pb2"), of_tensorboard("compat.proto.summary_pb2")
+    start, end = said.HParamsPluginData(), said.HParamsPluginData()
     start.session_start_info.group_name = "g"
     start.session_start_info.hparams["lr"].number_value = 0.1
     start.session_start_info.hparams["name"].string_value = "adam"
     start.session_start_info.hparams["wide"].bool_value = True
-    end.session_end_info.status = STATUS_FAILURE
+    end.session_end_info.status = of_tensorboard("plugins.hparams.api_pb2").STATUS_FAILURE
     file = EventFile(tmp_path)
-    for tag, said in (("_hparams_/session_start_info", start), ("_hparams_/session_end_info", end)):
-        data = SummaryMetadata.PluginData(plugin_name="hparams", content=said.SerializeToString())
-        summary = Summary()
-        summary.value.add(tag=tag, metadata=SummaryMetadata(plugin_data=data))
-        file.event(Event(wall_time=START_MS / 1000, summary=summary))
+    for tag, data in (("_hparams_/session_start_info", start), ("_hparams_/session_end_info", end)):
+        plugin = proto.SummaryMetadata.PluginData(plugin_name="hparams", content=data.SerializeToString())
+        summary = proto.Summary()
+        summary.value.add(tag=tag, metadata=proto.SummaryMetadata(plugin_data=plugin))
+        file.summary(0, START_MS, summary)
     file.scalars(3, START_MS, {"loss": 0.5})
     file.close()
     [run] = tensorboard.runs(str(tmp_path))
@@ -77,19 +81,16 @@ def test_tensorboard_hyperparameters(tmp_path: Path) -> None:
 
 
 def test_tensorboard_tensors_that_are_no_scalars(tmp_path: Path) -> None:
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-    from tensorboard.util.tensor_util import make_tensor_proto
-
+    proto, tensor = of_tensorboard("compat.proto.summary_pb2"), of_tensorboard("util.tensor_util").make_tensor_proto
     file = EventFile(tmp_path)
-    text = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
-    summary = Summary()
-    summary.value.add(tag="words", tensor=make_tensor_proto("hello", dtype="string"), metadata=text)
-    summary.value.add(tag="words", tensor=make_tensor_proto("again", dtype="string"))  # the plugin was told before
-    summary.value.add(tag="vector", tensor=make_tensor_proto([1.0, 2.0], dtype="float32"))
-    summary.value.add(tag="double", tensor=make_tensor_proto(0.1, dtype="float64"))
-    summary.value.add(tag="whole", tensor=make_tensor_proto(7, dtype="int64"))
-    file.event(Event(wall_time=START_MS / 1000, step=1, summary=summary))
+    text = proto.SummaryMetadata(plugin_data=proto.SummaryMetadata.PluginData(plugin_name="text"))
+    summary = proto.Summary()
+    summary.value.add(tag="words", tensor=tensor("hello", dtype="string"), metadata=text)
+    summary.value.add(tag="words", tensor=tensor("again", dtype="string"))  # the plugin was told before
+    summary.value.add(tag="vector", tensor=tensor([1.0, 2.0], dtype="float32"))
+    summary.value.add(tag="double", tensor=tensor(0.1, dtype="float64"))
+    summary.value.add(tag="whole", tensor=tensor(7, dtype="int64"))
+    file.summary(1, START_MS, summary)
     file.close()
     [run] = tensorboard.runs(str(tmp_path))
     assert points_of(run) == {"double": [(1, START_MS, 0.1)], "whole": [(1, START_MS, 7.0)]}
