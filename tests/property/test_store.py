@@ -1,12 +1,13 @@
 """Whatever is put into a store comes back, and what did not change is not sent again."""
 
 import io
+import json
 import os
 import random
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runtide.artifacts import describe
-from runtide.store import Store, StoreError
+from runtide.store import Damaged, Store, StoreError
 from runtide.store.cutting import Limits, chunks
 from runtide.store.local import LocalObjects
 from runtide.store.manifest import decode, hex_digest, path_fault
 
 SMALL = Limits(16, 64)
 MIDDLE = Limits(1 << 10, 4 << 10)
+FIELDS = ("format", "kind", "digest", "bytes", "type", "metadata", "files", "path", "mode", "chunks")
 Tree = dict[str, bytes]
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="/\0\n"), min_size=1, max_size=12).filter(
@@ -132,6 +134,20 @@ def test_without_numpy_files_are_cut_at_fixed_places(monkeypatch: pytest.MonkeyP
 def test_a_path_that_is_accepted_stays_inside(path: str) -> None:
     if path_fault(path) is None:
         assert os.path.normpath(os.path.join("/root", path)) == f"/root/{path}"
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("0" * 40),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=8),
+    max_leaves=12,
+)
+
+
+@given(st.one_of(junk, st.fixed_dictionaries({"format": st.just(1), **dict.fromkeys(FIELDS[1:], junk)})))
+def test_a_manifest_is_understood_or_refused(body: object) -> None:
+    data = json.dumps(body).encode()
+    with suppress(Damaged):
+        assert decode(data, hex_digest(data)).size >= 0
 
 
 @given(st.text(max_size=30))
