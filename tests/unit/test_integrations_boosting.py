@@ -84,6 +84,14 @@ def test_xgboost_goes_on_where_the_model_ended(run: runtide.Run, tmp_path: Path)
     assert journal(tmp_path).points("test-logloss") == list(enumerate(course))
 
 
+def test_only_the_first_worker_of_xgboost_logs(
+    run: runtide.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(xgboost.collective, "get_rank", lambda: 1)
+    xgb_train(callbacks=[ours_xgboost.RuntideCallback()])
+    assert journal(tmp_path).metrics == []
+
+
 def test_xgboost_cv(run: runtide.Run, tmp_path: Path) -> None:
     table = xgboost.cv(XGB_PARAMS, xgboost.DMatrix(X, Y), ROUNDS, nfold=3, seed=1, as_pandas=False,
                        callbacks=[ours_xgboost.RuntideCallback()])  # fmt: skip

@@ -1,6 +1,7 @@
 """`import runtide as wandb`: what scripts written for wandb call, and what becomes of it (docs/wandb.md)."""
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 import runtide as wandb
@@ -17,6 +19,7 @@ from runtide_storage.filter_syntax import parse
 from tests.fixtures.journals import BARE, journal, journals
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "wandb.md"
+SCHEMA = json.loads((DOCUMENT.parent / "events.schema.json").read_text())
 
 
 @pytest.fixture
@@ -236,6 +239,8 @@ def test_artifacts(run: wandb.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert dataset[0]["metadata"]["table"]["kind"] == "table"
     assert dataset[-1]["digest"].startswith("blake2b:") and dataset[-1]["files"] == 5
     assert journal(tmp_path).events("use_artifact")[0]["ref"] == "names/weights:best"
+    for line in journal(tmp_path).lines:
+        jsonschema.validate(line, SCHEMA)
     with pytest.raises(ValueError, match="is no file"):
         one.add_file("missing")
 

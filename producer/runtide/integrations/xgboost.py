@@ -13,6 +13,7 @@ from runtide._run import Run
 from runtide.integrations import current, harmless, library
 
 _callback: Any = library("xgboost.callback")
+_collective: Any = library("xgboost.collective")
 
 RISING = ("auc", "aucpr", "map", "ndcg", "pre")  # metrics that are better the higher they are
 
@@ -20,7 +21,8 @@ RISING = ("auc", "aucpr", "map", "ndcg", "pre")  # metrics that are better the h
 class RuntideCallback(_callback.TrainingCallback):  # type: ignore[misc]
     """Works with `train`, `cv` (mean, and `/std` over the folds) and the scikit-learn estimators.
 
-    The step is the number of the round in the model: training that goes on with `xgb_model` goes on there.
+    The step is the number of the round in the model: training that goes on with `xgb_model` goes on there. Of several
+    workers the first one logs.
     `log_model`: save the model into this file at the end and record it as an artifact.
     """
 
@@ -31,12 +33,16 @@ class RuntideCallback(_callback.TrainingCallback):  # type: ignore[misc]
         self._defined: set[str] = set()
 
     def before_training(self, model: Any) -> Any:
+        if _collective.get_rank() != 0:
+            return model
         with harmless(self.run, "XGBoost's callback"):
             if hasattr(model, "save_config"):  # cv has several models
                 self.run.config.update({"xgboost": _config(json.loads(model.save_config())["learner"])})
         return model
 
     def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, list[Any]]]) -> bool:
+        if _collective.get_rank() != 0:
+            return False
         with harmless(self.run, "XGBoost's callback"):
             values: dict[str, Any] = {}
             for data, metrics in evals_log.items():
@@ -50,6 +56,8 @@ class RuntideCallback(_callback.TrainingCallback):  # type: ignore[misc]
         return False
 
     def after_training(self, model: Any) -> Any:
+        if _collective.get_rank() != 0:
+            return model
         with harmless(self.run, "XGBoost's callback"):
             for name in ("best_score", "best_iteration"):
                 value = model.attr(name) if hasattr(model, "attr") else None
