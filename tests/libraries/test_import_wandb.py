@@ -39,8 +39,7 @@ def log(folder: Path, steps: int = STEPS, ending: str = "0") -> Path:
     """The file of an offline run."""
     argv = [sys.executable, "-c", SCRIPT, str(folder), str(steps), ending]
     subprocess.run(argv, capture_output=True, timeout=120, check=ending != "dies")
-    [file] = folder.glob("wandb/offline-run-*/*.wandb")
-    return file
+    return max(folder.glob("wandb/offline-run-*/*.wandb"))
 
 
 def expected(steps: int = STEPS) -> list[tuple[int, dict[str, Any]]]:
@@ -96,6 +95,14 @@ def test_a_run_that_died_and_one_that_failed(tmp_path: Path) -> None:
         assert len(rows) > 0  # wandb keeps some of it in memory
         assert repr(rows) == repr(expected()[: len(rows)])
         assert run.facts().state == state
+
+
+def test_a_run_that_was_resumed_is_one_run(tmp_path: Path) -> None:
+    log(tmp_path, 10, "3")
+    log(tmp_path, 20)
+    [run] = wandb.runs(str(tmp_path))
+    assert repr(history(run)) == repr(expected(10) + expected(20))
+    assert run.facts().state == "finished"
 
 
 def test_a_file_that_is_torn_or_broken(tmp_path: Path) -> None:

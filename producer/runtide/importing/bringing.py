@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from runtide import system
+from runtide.commands import size
 from runtide.errors import RuntideError
 from runtide.importing.book import Book
 from runtide.importing.model import Facts, SourceRun, digest
@@ -77,7 +78,7 @@ class Wishes:
         return replace(facts, group=self.group or facts.group, tags=tags, meta=meta)
 
 
-Progress = Callable[[str, int, int], None]  # ("reading" | "storing", runs so far, points so far)
+Progress = Callable[[str, int, int], None]  # (what is being done, runs so far, points so far)
 
 
 def bring(
@@ -174,7 +175,9 @@ class _Import:
         known = None if self._wishes.again else self._book.known(*place)
         other = self._origins.setdefault(place, known.origin if known else run.origin)
         if other != run.origin:
-            raise RuntideError(f"{'/'.join(place)} was imported from {other}: import this one with another --project")
+            raise RuntideError(
+                f"there is one from {other} already: give this one another --project, or --again if it is the same"
+            )
         fingerprint = digest(run.fingerprint, replace(self._wishes, project="", runs=(), again=False))
         if known is not None and known.fingerprint == fingerprint:
             return Outcome(*place, run.origin, "unchanged")
@@ -204,7 +207,9 @@ class _Import:
             self._book.journals,
             self._kafka,
             wait_s=self._wait_s,
-            progress=lambda _: self._progress("storing", len(report.runs), report.points),
+            progress=lambda at: self._progress(
+                f"storing, {size(at.remaining_bytes)} to go", len(report.runs), report.points
+            ),
         )
         report.delivering_s += time.monotonic() - began
         self._book.settle()

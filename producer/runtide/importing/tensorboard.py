@@ -70,12 +70,17 @@ class TensorBoardRun:
 
     def rows(self) -> Iterator[Row]:
         event_of = library("tensorboard.compat.proto.event_pb2", "reading event files").Event.FromString
+        broken = library("google.protobuf.message", "reading event files").DecodeError
         self._config, self._group, self._state, self._times = {}, "", "finished", None
         self.lost.clear()
         plugins: dict[str, str] = {}  # by tag: only the first value of a tag has to name its plugin
         for path in self._paths:
             for record in _records(path, self.lost):
-                event = event_of(record)
+                try:
+                    event = event_of(record)
+                except broken:
+                    self.lost["broken records"] = self.lost.get("broken records", 0) + 1
+                    continue
                 if not event.HasField("summary"):
                     continue
                 metrics: dict[str, float] = {}

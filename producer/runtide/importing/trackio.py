@@ -80,7 +80,7 @@ class TrackioRun:
         self._tables = tables
         self.project = project_of(os.path.basename(path).removesuffix(SUFFIX), "trackio")
         self.run_id = run_id_of(run)
-        self.origin = f"trackio:{path}:{run}"
+        self.origin = f"trackio:{run}" if by == "run_id" else f"trackio:{path}:{run}"
         self.undated_ns = self._started_ns = self._ended_ns = of_iso(first)
         self.lost: dict[str, int] = {}
         with closing(_open(path)) as database:

@@ -48,31 +48,43 @@ def runs(path: str) -> list[WandbRun]:
         raise ImportFailed(f"there is no {path}")
     if not paths:
         raise ImportFailed(f"no *{SUFFIX} file in {path} or below (wandb/offline-run-*/run-*{SUFFIX})")
-    library("wandb.proto.wandb_internal_pb2", "reading wandb's files", "pip install wandb")
-    return [WandbRun(path) for path in sorted(paths, key=lambda path: (os.path.basename(os.path.dirname(path)), path))]
+    found: dict[tuple[str, str], WandbRun] = {}
+    for file in sorted(paths, key=lambda path: (os.path.basename(os.path.dirname(path)), path)):  # by their times
+        place = _place(file)
+        found.setdefault(place, WandbRun(*place)).add(file)
+    return list(found.values())
+
+
+def _place(path: str) -> tuple[str, str]:
+    """(project, run id), which the head of a file tells. Where it can't be read, `rows` says so."""
+    stem = os.path.basename(path).removesuffix(SUFFIX).removeprefix("run-")
+    try:
+        for record in _records(path, {}):
+            if record.WhichOneof("record_type") == "run":
+                return record.run.project or "wandb", record.run.run_id or stem
+    except (OSError, Unreadable):
+        pass
+    return "wandb", stem
 
 
 class WandbRun:
-    """One file. Its head is read at once: project and run are told there."""
+    """One run: a file, and another one for each time that it was resumed."""
 
-    def __init__(self, path: str) -> None:
-        self._path = os.path.abspath(path)
-        stat = os.stat(path)
-        self.fingerprint = digest(stat.st_size, stat.st_mtime_ns)
-        self.undated_ns = stat.st_mtime_ns
+    def __init__(self, project: str, run_id: str) -> None:
+        self.project, self.run_id = project_of(project, "wandb"), run_id_of(run_id)
+        self.origin = f"wandb:{project}/{run_id}"
+        self.fingerprint = ""
+        self.undated_ns = 0
         self.lost: dict[str, int] = {}
-        self.origin = f"wandb:{self._path}"
-        stem = os.path.basename(path).removesuffix(SUFFIX).removeprefix("run-")
-        self.project, self.run_id = "wandb", run_id_of(stem)
+        self._paths: list[str] = []
         self._begin()
-        try:
-            for record in self._records():
-                if record.WhichOneof("record_type") == "run":
-                    self.project = project_of(record.run.project, "wandb")
-                    self.run_id = run_id_of(record.run.run_id or stem)
-                    break
-        except (OSError, Unreadable):
-            pass  # `rows` says so
+
+    def add(self, path: str) -> None:
+        """A later file."""
+        stat = os.stat(path)
+        self._paths.append(path)
+        self.fingerprint = digest(self.fingerprint, stat.st_size, stat.st_mtime_ns)
+        self.undated_ns = max(self.undated_ns, stat.st_mtime_ns)
 
     def _begin(self) -> None:
         self._run: Any = None
@@ -81,12 +93,12 @@ class WandbRun:
         self._last: dict[str, Any] = {}  # metric -> what was logged last
         self._meta: dict[str, Any] = {}
         self._exit: Any = None
-        self._started_ns = self._ended_ns = 0
+        self._started_ns = self._resumed_ns = self._ended_ns = 0
         self.lost.clear()
 
     def rows(self) -> Iterator[Row]:
         self._begin()
-        for record in self._records():
+        for record in (record for path in self._paths for record in _records(path, self.lost)):
             match record.WhichOneof("record_type"):
                 case "run":
                     self._take_run(record.run)
@@ -109,7 +121,7 @@ class WandbRun:
         run, left = self._run, self._exit
         state: State = "killed" if left is None else "failed" if left.exit_code else "finished"
         if left is not None and left.runtime:
-            self._ended_ns = max(self._ended_ns, self._started_ns + left.runtime * SECOND_NS)
+            self._ended_ns = max(self._ended_ns, self._resumed_ns + left.runtime * SECOND_NS)
         summary = {name: value for name, value in flatten(self._summary).items() if not name.startswith(_OWN)}
         by_hand = {name: value for name, value in summary.items() if repr(value) != repr(self._last.get(name))}
         return Facts(
@@ -124,7 +136,10 @@ class WandbRun:
         self._run = run
         _merge(self._config, run.config)
         _merge(self._summary, run.summary)
-        self._started_ns = run.start_time.seconds * SECOND_NS + run.start_time.nanos
+        started_ns = run.start_time.seconds * SECOND_NS + run.start_time.nanos
+        self._started_ns = min(self._started_ns or started_ns, started_ns)
+        self._resumed_ns = started_ns
+        self._exit = None  # a run that was resumed goes on
         self._take_git(run.git)
         if run.host:
             self._meta["hostname"] = run.host
@@ -165,10 +180,11 @@ class WandbRun:
         if metrics:
             yield time_ns, max(time_ns - self._started_ns, 0) // SECOND_NS, metrics
 
-    def _records(self) -> Iterator[Any]:
-        record_of = library("wandb.proto.wandb_internal_pb2", "reading wandb's files", "pip install wandb").Record
-        for data in _log(self._path, self.lost):
-            yield record_of.FromString(data)
+
+def _records(path: str, lost: dict[str, int]) -> Iterator[Any]:
+    record_of = library("wandb.proto.wandb_internal_pb2", "reading wandb's files", "pip install wandb").Record
+    for data in _log(path, lost):
+        yield record_of.FromString(data)
 
 
 def _log(path: str, lost: dict[str, int]) -> Iterator[bytes]:
