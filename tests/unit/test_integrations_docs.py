@@ -1,6 +1,8 @@
 """docs/integrations.md: the examples of the libraries that are here run; tests/libraries runs the others."""
 
+import importlib
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 import runtide
+from runtide.integrations import library
 from tests.fixtures.journals import BARE, journal, journals
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "integrations.md"
@@ -68,3 +71,28 @@ def test_every_adapter_is_documented() -> None:
     document = DOCUMENT.read_text()
     assert modules
     assert [name for name in modules if f"from runtide.integrations.{name} import" not in document] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "missing", "install"),
+    [
+        ("keras", "keras", "keras"), ("lightning", "lightning", "lightning"), ("xgboost", "xgboost", "xgboost"),
+        ("transformers", "transformers", "transformers"), ("opentelemetry", "opentelemetry", "opentelemetry-sdk"),
+    ],
+)  # fmt: skip
+def test_a_library_that_is_missing_is_named(
+    module: str, missing: str, install: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name == missing or name.startswith(f"{missing}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, f"runtide.integrations.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ModuleNotFoundError, match=rf"is not installed: pip install {install}$"):
+        importlib.import_module(f"runtide.integrations.{module}")
+
+
+def test_what_a_library_itself_lacks_is_told_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_library.py").write_text("import not_there_at_all")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="No module named 'not_there_at_all'"):
+        library("broken_library")

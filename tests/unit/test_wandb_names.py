@@ -343,6 +343,12 @@ def test_orders() -> None:
     assert list(map(order_of, given)) == ["-started", "started", "-started", "-summary.loss", "config.lr"]
 
 
+def test_the_api_needs_the_server_s_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "runtide_storage", None)
+    with pytest.raises(wandb.RuntideError, match=r"pip install 'runtide\[server\]'"):
+        wandb.Api()
+
+
 def test_one_run_after_another(tmp_path: Path) -> None:
     for number in range(3):
         with wandb.init(project="names", dir=tmp_path, reinit=True, settings=BARE) as run:
