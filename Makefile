@@ -10,7 +10,7 @@ TESTS_AT_ONCE ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-down test test-faults check audit image fuzz format bench lock clean
+.PHONY: help venv demo demo-down test test-libraries test-faults check audit image fuzz format bench lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
@@ -40,6 +40,11 @@ demo-down: $(READY)  ## stop the stack that `make demo` left running
 
 test: $(READY)  ## all tests, on the real stack; two files at a time, or TESTS_AT_ONCE=N
 	@$(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
+
+test-libraries:  ## adapters and importers with the libraries that weigh gigabytes (torch, Keras, JAX, ...), in .venv-libraries
+	@test -x $(VENV)-libraries/bin/python || $(PYTHON) -m venv $(VENV)-libraries
+	@$(VENV)-libraries/bin/python -m pip install --quiet -c requirements.lock -e '.[libraries]'
+	@$(VENV)-libraries/bin/python -m pytest tests/libraries
 
 test-faults: $(READY)  ## every part killed or stopped 200 times under load, and what was lost (three quarters of an hour)
 	@$(BIN)/python -m benchmarks.faults
@@ -76,4 +81,4 @@ lock: $(READY)  ## compile requirements.lock anew from pyproject.toml
 	  --no-header --no-emit-index-url --no-emit-find-links --annotation-style line pyproject.toml -o requirements.lock
 
 clean:  ## remove .venv and the caches of tools
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-libraries .pytest_cache .mypy_cache .ruff_cache .hypothesis
