@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from runtide import cli
@@ -20,6 +22,7 @@ from tests.fixtures.import_stores import (
     mlflow_points,
     mlflow_run,
     mlflow_store,
+    neptune_export,
     same,
     tensorboard_run,
 )
@@ -147,6 +150,25 @@ def test_mlflow(stack: Stack, bring: Bring, project: str, tmp_path: Path, databa
         "lr": 0.001, "depth": 3, "augment": True, "api_token": "***",
     }  # fmt: skip
     assert values["meta", "git/commit"] == f"{1:040x}"
+
+
+def test_neptune_and_tables(stack: Stack, bring: Bring, project: str, tmp_path: Path) -> None:
+    expected = {f"RUN-{n}": neptune_export(tmp_path / "data" / "ws_p-00", "ws/p", f"RUN-{n}", n, 120) for n in (1, 2)}
+    report = bring("neptune", tmp_path / "data", "--project", project)
+    assert [run["left_out"] for run in report["runs"]] == [{"values of kind file": 1}] * 2
+    exactly(stack, project, expected)
+    assert [rows_of(stack, project)[run_id]["state"] for run_id in expected] == ["finished", "failed"]
+
+    table = tmp_path / "long.parquet"
+    rows = [
+        {"run": run_id, "metric": metric, "step": step, "value": value, "timestamp": at_ms}
+        for run_id, logged in expected.items()
+        for metric, points in logged.points.items()
+        for step, at_ms, value in points
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), table)
+    bring("csv", table, "--project", f"{project}-2")
+    exactly(stack, f"{project}-2", expected)
 
 
 def test_a_run_that_goes_on_gets_only_what_is_new(stack: Stack, bring: Bring, project: str, tmp_path: Path) -> None:

@@ -1,19 +1,19 @@
 """Journals of imported runs: the same from the same source, only what is new of a grown one, and never half of one."""
 
+import json
 import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from runtide.importing.book import Book
 from runtide.importing.bringing import Wishes
-from runtide.importing.lines import Rows, together
+from runtide.importing.lines import Rows
 from runtide.importing.model import Facts, Row, Unreadable, of_iso, of_seconds, run_id_of, typed
-from runtide.importing.writing import Record, Written, write
+from runtide.importing.writing import VERSIONS_FIRST, Record, Written, write
 from tests.fixtures.import_stores import lines_of, points_of
 
 SECOND_NS = 1_000_000_000
@@ -37,10 +37,23 @@ class Source:
         return self.said
 
 
-def written(source: Source, folder: Path, known: Record | None = None) -> tuple[Written, list[dict[str, object]]]:
+Line = tuple[str, int, dict[str, Any]]
+
+
+def written(
+    source: Source, folder: Path, known: Record | None = None, again: bool = False
+) -> tuple[Written, list[Line]]:
     folder.mkdir()
-    found = write(source, known, str(folder), kind="test", kafka="k", fingerprint="f", adjust=Wishes().adjust)
-    return found, list(lines_of(folder))
+    adjust = Wishes().adjust
+    found = write(source, known, str(folder), kind="test", kafka="k", fingerprint="f", adjust=adjust, again=again)
+    lines = list(lines_of(folder))
+    assert len(lines) == found.lines and (not lines or lines[-1][2]["e"] in ("finish", "end"))
+    return found, lines
+
+
+def said(lines: Sequence[Line]) -> list[Any]:
+    """Each line without its time: a row as its step, an event as its data."""
+    return [line["s"] if "m" in line else line["d"] for _, _, line in lines]
 
 
 def rows_to(steps: int, dated: bool = True) -> list[Row]:
@@ -49,11 +62,10 @@ def rows_to(steps: int, dated: bool = True) -> list[Row]:
 
 def test_the_same_rows_make_the_same_journal(tmp_path: Path) -> None:
     first, lines = written(Source(rows_to(10)), tmp_path / "a")
-    second, again = written(Source(rows_to(10)), tmp_path / "b")
-    assert first == second and lines == again
-    assert os.listdir(tmp_path / "a") == os.listdir(tmp_path / "b")
-    other, _ = written(Source(rows_to(11)), tmp_path / "c")
-    assert other.record.writer != first.record.writer
+    second, same = written(Source(rows_to(10)), tmp_path / "b")
+    assert first == second and lines == same
+    again, same = written(Source(rows_to(10)), tmp_path / "c", first.record, again=True)
+    assert again == first and lines == same
 
 
 def test_what_a_journal_says(tmp_path: Path) -> None:
@@ -62,33 +74,64 @@ def test_what_a_journal_says(tmp_path: Path) -> None:
         config={"a": {"b": 1}, "api_key": "hunter2"}, summary={"best": math.nan}, meta={"git/commit": "c0ffee"},
     )  # fmt: skip
     found, lines = written(Source(rows_to(2), facts), tmp_path / "a")
-    header, *rest = lines
-    assert (header["seq"], header["start"], header["mode"]) == (0, T0_NS, "offline")
-    end = {"t": T0_NS + 9 * SECOND_NS, "e": "finish", "d": {"state": "failed", "exit_code": 1, "error": None}}
-    assert [line.get("e", "points") for line in rest] == [
+    assert [line.get("e", "points") for _, _, line in lines] == [
         "start", "config", "meta", "summary", "finish", "points", "points", "finish",
     ]  # fmt: skip
-    assert rest[0]["d"] == {"name": "n", "group": "g", "job_type": "j", "tags": ["t"], "notes": "words"}
-    assert rest[1]["d"] == {"a/b": 1, "api_key": "***"} and rest[3]["d"] == {"best": "NaN"}
-    assert rest[4] == rest[-1] == end
-    assert found.lines == found.record.lines == len(rest) and found.points == 2
+    seqs = [seq for _, seq, _ in lines]
+    assert (
+        seqs[5:7] == [0, 1] and seqs[0] >= VERSIONS_FIRST and seqs[:5] + seqs[7:] == list(range(seqs[0], seqs[0] + 6))
+    )
+    start, config, _, summary, finish, *_, last = (line for _, _, line in lines)
+    assert start["d"] == {"name": "n", "group": "g", "job_type": "j", "tags": ["t"], "notes": "words"}
+    assert config["d"] == {"a/b": 1, "api_key": "***"} and summary["d"] == {"best": "NaN"}
+    end = {"t": T0_NS + 9 * SECOND_NS, "e": "finish", "d": {"state": "failed", "exit_code": 1, "error": None}}
+    assert finish == last == end
+    header = json.loads(min((tmp_path / "a").iterdir()).read_text().partition("\n")[0])
+    assert (header["start"], header["mode"], header["kafka"], found.points) == (T0_NS, "offline", "k", 2)
 
 
-def test_a_grown_source_goes_on_in_the_same_writer(tmp_path: Path) -> None:
+def test_a_grown_source_sends_what_is_new(tmp_path: Path) -> None:
     source = Source(rows_to(5000), Facts(T0_NS, T0_NS, "running", config={"lr": 0.1, "gone": 1}))
     first, before = written(source, tmp_path / "a")
     source.given = rows_to(5003)
     source.said = Facts(T0_NS, T0_NS + SECOND_NS, "finished", config={"lr": 0.2})
     second, lines = written(source, tmp_path / "b", first.record)
-    header, *rest = lines
-    assert (header["writer"], header["seq"]) == (before[0]["writer"], len(before) - 1)
-    assert [line.get("d") or line["s"] for line in rest] == [
-        {"lr": 0.2, "gone": None}, {"state": "finished", "exit_code": 0, "error": None}, 5000, 5001, 5002,
-        {"state": "finished", "exit_code": 0, "error": None},
-    ]  # fmt: skip
+    ended = {"state": "finished", "exit_code": 0, "error": None}
+    assert said(lines) == [{"lr": 0.2, "gone": None}, ended, 5000, 5001, 5002, ended]
+    assert [seq for _, seq, line in lines if "m" in line] == [5000, 5001, 5002]
+    assert {writer for writer, _, _ in lines} == {writer for writer, _, _ in before}
+    assert {seq for _, seq, _ in lines}.isdisjoint(seq for _, seq, _ in before)
     assert (second.points, second.is_rewritten, second.record.rows) == (3, False, 5003)
     nothing, lines = written(source, tmp_path / "c", second.record)
-    assert (nothing.lines, lines, nothing.record) == (0, [], second.record)
+    assert (lines, nothing.record) == ([], second.record)
+
+
+def test_rows_are_the_same_events_whoever_imports_them_when(tmp_path: Path) -> None:
+    """Two machines that know nothing of each other, while the run goes on."""
+    events: dict[tuple[str, int], dict[str, Any]] = {}
+    records: list[Record | None] = [None, None]
+    for step, who in ((3, 0), (5, 1), (9, 0), (11, 1), (12, 0)):
+        source = Source(rows_to(step), Facts(T0_NS, T0_NS + step * SECOND_NS, "running", tags=[str(step)]))
+        found, lines = written(source, tmp_path / str(step), records[who])
+        records[who] = found.record
+        for writer, seq, line in lines:
+            assert events.setdefault((writer, seq), line) == line
+    assert sorted(line["s"] for line in events.values() if "m" in line) == list(range(12))
+    last = max((line["t"], seq, line) for (_, seq), line in events.items() if line.get("e") in ("start", "tags"))
+    assert last[2]["d"]["tags"] == ["12"]
+
+
+def test_what_changes_back_is_said_again(tmp_path: Path) -> None:
+    source, seen, record, at_ns = Source(rows_to(1)), set[int](), None, 0
+    for number, tag in enumerate("abab"):
+        source.said = Facts(T0_NS, T0_NS, tags=[tag])
+        found, lines = written(source, tmp_path / str(number), record)
+        record = found.record
+        assert seen.isdisjoint(seq for _, seq, _ in lines)
+        [told] = [line for _, _, line in lines if "tags" in line.get("d", {})]
+        assert told["d"]["tags"] == [tag] and told["t"] > at_ns  # the later one wins
+        seen |= {seq for _, seq, _ in lines}
+        at_ns = told["t"]
 
 
 @pytest.mark.parametrize("now", [rows_to(9), [*rows_to(9), *rows_to(1)], [(T0_NS, 0, {"loss": 7.0}), *rows_to(20)[1:]]])
@@ -96,20 +139,29 @@ def test_a_rewritten_source_is_another_writer(tmp_path: Path, now: list[Row]) ->
     first, before = written(Source(rows_to(10)), tmp_path / "a")
     second, lines = written(Source(now), tmp_path / "b", first.record)
     assert second.is_rewritten and second.points == len(now)
-    assert (lines[0]["seq"], lines[0]["writer"] == before[0]["writer"]) == (0, False)
+    assert {writer for writer, _, _ in lines}.isdisjoint(writer for writer, _, _ in before)
+    third, lines = written(Source([*now, (T0_NS, 99, {"loss": 1.0})]), tmp_path / "c", second.record)
+    assert (third.points, third.record.writer, third.is_rewritten) == (1, second.record.writer, False)
+
+
+def test_another_history_under_the_same_name_is_another_writer(tmp_path: Path) -> None:
+    first, _ = written(Source(rows_to(10)), tmp_path / "a")
+    other, _ = written(Source([(T0_NS + 1, 0, {"loss": 1.0}), *rows_to(10)[1:]]), tmp_path / "b")
+    assert other.record.writer != first.record.writer
 
 
 def test_a_source_without_times_may_be_copied_and_touched(tmp_path: Path) -> None:
     first, _ = written(Source(rows_to(10, dated=False)), tmp_path / "a")
-    touched = Source(rows_to(10, dated=False), Facts(T0_NS + SECOND_NS, T0_NS + SECOND_NS, config={"lr": 0.1}))
-    touched.undated_ns += SECOND_NS
+    later_ns = T0_NS + 100 * SECOND_NS
+    touched = Source(rows_to(10, dated=False), Facts(later_ns, later_ns, config={"lr": 0.1}))
+    touched.undated_ns = later_ns
     copy, _ = written(touched, tmp_path / "b")
     assert copy.record.writer == first.record.writer
     nothing, lines = written(touched, tmp_path / "c", first.record)
-    assert nothing.lines == 0 and lines == []
+    assert lines == [] and nothing.record == first.record
     touched.given = rows_to(12, dated=False)
     grown, lines = written(touched, tmp_path / "d", first.record)
-    assert grown.points == 2 and {line["t"] for line in lines if "m" in line} == {T0_NS}
+    assert grown.points == 2 and {line["t"] for _, _, line in lines if "m" in line} == {T0_NS}
 
 
 def test_values_that_the_contract_has_not_are_counted() -> None:
@@ -131,26 +183,6 @@ def test_a_row_that_is_too_long_for_a_line_is_several() -> None:
 def test_a_step_that_is_none_is_told(step: object) -> None:
     with pytest.raises(Unreadable, match="step"):
         list(Rows(1).lines([(5, step, {"a": 1.0})]))  # type: ignore[list-item]
-
-
-ROWS = st.lists(
-    st.tuples(
-        st.one_of(st.none(), st.integers(1, 5_000_000)),
-        st.integers(0, 3),
-        st.dictionaries(st.sampled_from("abc"), st.floats(allow_nan=False), min_size=1, max_size=3),
-    ),
-    max_size=30,
-)
-
-
-@given(rows=ROWS)
-def test_rows_that_are_put_together_keep_every_point(rows: list[Row]) -> None:
-    def points(found: Sequence[Row]) -> list[tuple[int | None, int, str, float]]:
-        return [
-            (t and t // 1_000_000, step, name, value) for t, step, metrics in found for name, value in metrics.items()
-        ]
-
-    assert points(list(together(rows))) == points(rows)
 
 
 def test_a_book_forgets_drafts_and_keeps_what_is_on_its_way(tmp_path: Path) -> None:

@@ -172,19 +172,20 @@ class _Import:
 
     def _write(self, run: SourceRun) -> Outcome:
         place = run.project, run.run_id
-        known = None if self._wishes.again else self._book.known(*place)
-        other = self._origins.setdefault(place, known.origin if known else run.origin)
+        known, again = self._book.known(*place), self._wishes.again
+        other = self._origins.setdefault(place, known.origin if known and not again else run.origin)
         if other != run.origin:
             raise RuntideError(
                 f"there is one from {other} already: give this one another --project, or --again if it is the same"
             )
         fingerprint = digest(run.fingerprint, replace(self._wishes, project="", runs=(), again=False))
-        if known is not None and known.fingerprint == fingerprint:
+        if known is not None and known.fingerprint == fingerprint and not again:
             return Outcome(*place, run.origin, "unchanged")
         folder = self._book.draft(run.run_id)
         written = write(
-            run, known, folder, kind=self._kind, kafka=self._kafka, fingerprint=fingerprint, adjust=self._wishes.adjust
-        )
+            run, known, folder, kind=self._kind, kafka=self._kafka, fingerprint=fingerprint,
+            adjust=self._wishes.adjust, again=again,
+        )  # fmt: skip
         if not written.lines:
             self._book.drop(run.run_id)
             self._book.note(run.run_id, written.record)
@@ -192,7 +193,7 @@ class _Import:
         self._book.keep(run.run_id, written.record)
         self._drafts += 1
         self._drafted_points += written.points
-        status: Status = "rewritten" if written.is_rewritten else "grown" if known else "imported"
+        status: Status = "rewritten" if written.is_rewritten else "grown" if known and not again else "imported"
         return Outcome(*place, run.origin, status, written.points, refused=written.refused)
 
     def _deliver(self) -> bool:

@@ -11,7 +11,7 @@ import orjson
 
 from runtide import redact
 from runtide.events import INT64_MAX, INT64_MIN, encode_event, name_fault
-from runtide.importing.model import MILLISECOND_NS, Facts, Row, Unreadable
+from runtide.importing.model import Facts, Row, Unreadable
 from runtide.plain import Budget, clip, flatten, plain
 from runtide.values import CHUNK_BYTES, NUMBER_BYTES, to_number
 
@@ -39,7 +39,7 @@ class Rows:
 
     def lines(self, rows: Iterable[Row]) -> Iterator[Line]:
         """Raises `Unreadable` for a step that is none."""
-        for time_ns, step, metrics in together(rows):
+        for time_ns, step, metrics in rows:
             if type(step) is not int or not INT64_MIN <= step <= INT64_MAX:
                 raise Unreadable(f"step {step!r} is no whole number of 64 bit")
             at_ns = self._undated_ns if time_ns is None else time_ns
@@ -77,24 +77,6 @@ class Rows:
             yield part
 
 
-def together(rows: Iterable[Row]) -> Iterator[Row]:
-    """Neighbours of one step and one millisecond as one row: storage has no finer time, and fewer lines are faster."""
-    held: tuple[int | None, int, dict[str, Any]] | None = None
-    for time_ns, step, metrics in rows:
-        if held is not None:
-            if step == held[1] and _same_time(time_ns, held[0]) and held[2].keys().isdisjoint(metrics):
-                held[2].update(metrics)
-                continue
-            yield held
-        held = time_ns, step, dict(metrics)
-    if held is not None:
-        yield held
-
-
-def _same_time(a: int | None, b: int | None) -> bool:
-    return a == b if a is None or b is None else a // MILLISECOND_NS == b // MILLISECOND_NS
-
-
 def told_of(facts: Facts) -> Told:
     """The facts as plain JSON, bounded and without secrets, as the SDK captures them."""
     budget = Budget()
@@ -118,18 +100,17 @@ def told_of(facts: Facts) -> Told:
 
 
 def first_words(told: Told) -> list[bytes]:
-    """What opens a run's journal. How it ended comes before the points: nobody is to be told of what is long over."""
+    """What a run says of itself, but how it ended."""
     start = {name: told[name] for name in ("name", "group", "job_type", "tags", "notes") if told[name]}
     lines = [encode_event(told["started_ns"], "start", start)]
     for section in SECTIONS:
         at_ns = told["ended_ns" if section == "summary" else "started_ns"]
         lines += _section(at_ns, section, told[section])
-    return [*lines, ending(told)]
+    return lines
 
 
-def changed_words(told: Told, before: Told) -> list[bytes]:
-    """What has changed since `before`; nothing: no lines."""
-    at_ns = max(told["ended_ns"], before["ended_ns"])  # later words win by their time
+def changed_words(told: Told, before: Told, at_ns: int) -> list[bytes]:
+    """What it says otherwise than `before`; nothing: no lines."""
     lines = []
     texts = {name: told[name] for name in ("name", "group", "job_type", "notes") if told[name] != before[name]}
     if texts:
@@ -140,16 +121,20 @@ def changed_words(told: Told, before: Told) -> list[bytes]:
         now, then = told[section], before[section]
         gone = dict.fromkeys(then.keys() - now.keys())
         lines += _section(at_ns, section, {k: v for k, v in now.items() if k not in then or then[k] != v} | gone)
-    ended = told["state"] != before["state"] or told["ended_ns"] > before["ended_ns"]
-    return [*lines, ending(told)] if ended else lines
+    return lines
 
 
-def ending(told: Told) -> bytes:
-    """How the run ended; also the last line of every journal, so that nobody adds another one."""
+def ended_otherwise(told: Told, before: Told) -> bool:
+    """Later, or in another state?"""
+    return bool(told["state"] != before["state"] or told["ended_ns"] > before["ended_ns"])
+
+
+def ending(told: Told, at_ns: int) -> bytes:
+    """How it ended: before the points, for nobody is to be told of what is long over, and as the last line."""
     if told["state"] in ("finished", "failed"):
         code = 0 if told["state"] == "finished" else 1
-        return encode_event(told["ended_ns"], "finish", {"state": told["state"], "exit_code": code, "error": None})
-    return encode_event(told["ended_ns"], "end", {"state": "killed"})
+        return encode_event(at_ns, "finish", {"state": told["state"], "exit_code": code, "error": None})
+    return encode_event(at_ns, "end", {"state": "killed"})
 
 
 def _section(at_ns: int, kind: str, flat: Mapping[str, Any]) -> list[bytes]:

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from runtide.importing.model import (
@@ -111,7 +112,14 @@ class NeptuneRun:
         points.sort(key=lambda point: point[:2])
         if points:
             self._times = points[0][0] * MILLISECOND_NS, points[-1][0] * MILLISECOND_NS
-        yield from ((at_ms * MILLISECOND_NS, step, {metric: value}) for at_ms, step, metric, value in points)
+        for (at_ms, step), some in groupby(points, key=lambda point: point[:2]):
+            metrics: dict[str, float] = {}
+            for _, _, metric, value in some:
+                if metric in metrics:
+                    yield at_ms * MILLISECOND_NS, step, metrics
+                    metrics = {}
+                metrics[metric] = value
+            yield at_ms * MILLISECOND_NS, step, metrics
         yield from undated
 
     def facts(self) -> Facts:

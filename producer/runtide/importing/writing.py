@@ -1,10 +1,14 @@
 """One run of a source as a journal: all of it the first time, later only what is new.
 
-(run, writer, seq) is an event's identity, so what was sent once must keep its seq. The first journal of a run has a
-writer named after its content: imported again, anywhere and without any memory, it is the same writer with the same
-lines. What comes later goes on behind them, in the same writer, if the rows that were sent are still the first ones;
-`Record` knows how many these were, and their digest. If they are not, the history was rewritten: all of it is sent by a
-new writer, which makes it the run's next attempt, and queries show that.
+(run, writer, seq) is an event's identity, so each event needs the same three wherever and however often it is imported:
+
+- Row i of a run is seq i of a writer that is named after the run and its first row.
+- What the run says of itself has seqs far behind all rows, made of its content: a *version*, and another one when it
+  changes.
+
+So nothing has to be remembered for that. `Record` only spares sending again what is stored, and knows the digest of the
+rows that were sent: if they are no longer the first ones, the history was rewritten. All of it then has another writer,
+which makes it the run's next attempt, and queries show that.
 """
 
 from __future__ import annotations
@@ -13,33 +17,37 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import BinaryIO
 
 import orjson
 
 from runtide.events import Header, segment_name
-from runtide.importing.lines import Line, Rows, Told, changed_words, ending, first_words, told_of
+from runtide.importing.lines import Line, Rows, Told, changed_words, ended_otherwise, ending, first_words, told_of
 from runtide.importing.model import Facts, SourceRun, digest
 
+VERSIONS_FIRST = 1 << 62  # rows have the seqs below
+VERSION_LINES_BITS = 16
+VERSION_DIGITS = 11  # of hex: 44 bits
 _SPOOL = "rows"
 _BATCH = 4096  # lines that are hashed and written at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of an imported run: which writer has it, how many lines and rows of it were sent, and which."""
+    """What is known of an imported run: which writer has it, how many rows of it were sent, and which."""
 
     project: str
     origin: str
     fingerprint: str
     writer: str
-    lines: int
     rows: int
     points: int
     digest: str  # of the rows
     undated_ns: int
     told: Told
+    version: str
+    version_ns: int
 
     def encode(self) -> bytes:
         return orjson.dumps(asdict(self))
@@ -52,7 +60,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A journal in a folder, or none if there was nothing new."""
+    """A journal in a folder, or none (0 lines) if there was nothing new."""
 
     record: Record
     points: int  # in the journal
@@ -74,73 +82,85 @@ def write(
     kafka: str,
     fingerprint: str,
     adjust: Callable[[Facts], Facts],
+    again: bool = False,
 ) -> Written:
-    """Write what is not imported yet into `folder`. Raises what the source raises, and `OSError`."""
-    is_rewritten = False
+    """Write what is not imported yet into `folder`; with `again`: all of it.
+
+    Raises what the source raises, and `OSError`.
+    """
+    rewritten = ""
     try:
-        spool = _Spool(run, known, folder)
+        spool = _Spool(run, known, folder, again)
     except _Rewritten:
-        known, is_rewritten = None, True
-        spool = _Spool(run, None, folder)
+        known = None
+        spool = _Spool(run, None, folder, again)
+        rewritten = spool.digest
     told = told_of(adjust(run.facts()))
-    if known is None:
+    if known is not None and spool.is_undated and spool.rows == known.rows:  # only the file's date is another one
+        told |= {name: known.told[name] for name in ("started_ns", "ended_ns")}
+    if known is None or again:
+        parent, at_ns = "", told["ended_ns"]
         words = first_words(told)
-        writer = f"import-{kind}-{digest(run.project, run.run_id, spool.digest, _lasting(told, spool))[:16]}"
-        first = 0
+        is_news = True
     else:
-        if spool.is_undated and not spool.lines:  # only the file's date is another one
-            told |= {name: known.told[name] for name in ("started_ns", "ended_ns")}
-        words = changed_words(told, known.told)
-        writer, first = known.writer, known.lines
+        parent, at_ns = known.version, max(told["ended_ns"], known.version_ns + 1)  # later words win by their time
+        words = changed_words(told, known.told, at_ns)
+        is_news = bool(words or spool.lines) or ended_otherwise(told, known.told)
+    writer = known.writer if known else f"import-{kind}-{digest(run.project, run.run_id, spool.first, rewritten)[:16]}"
     lines = 0
-    if words or spool.lines:
-        # From the source's clock where it has one: no host's own is asked, so that the header is the same everywhere.
-        header = Header(run.project, run.run_id, writer, first, told["started_ns"], mode="offline", kafka=kafka)
-        lines = _finish(folder, header, words, spool, ending(told))
+    version, version_ns = (known.version, known.version_ns) if known else ("", 0)
+    if is_news:
+        words.append(ending(told, at_ns))
+        version, version_ns = digest(parent, words)[:VERSION_DIGITS], at_ns
+        seq = VERSIONS_FIRST + (int(version, 16) << VERSION_LINES_BITS)
+        header = Header(run.project, run.run_id, writer, seq, told["started_ns"], mode="offline", kafka=kafka)
+        lines = _put_together(folder, header, words, spool)
+    os.unlink(spool.path)
     record = Record(
         project=run.project,
         origin=run.origin,
         fingerprint=fingerprint,
         writer=writer,
-        lines=first + lines,
-        rows=spool.skipped + spool.lines,
-        points=(known.points if known else 0) + spool.points,
+        rows=spool.rows,
+        points=(known.points if known and not again else 0) + spool.points,
         digest=spool.digest,
         undated_ns=spool.undated_ns,
         told=told,
+        version=version,
+        version_ns=version_ns,
     )
-    os.unlink(spool.path)
-    return Written(record, spool.points, lines, is_rewritten, {**spool.refused, **run.lost})
+    return Written(record, spool.points, lines, bool(rewritten), {**spool.refused, **run.lost})
 
 
 class _Spool:
-    """The new rows' lines in a file. What comes before them is only compared with what was imported."""
+    """The rows' lines in a file, without those that were sent: these are only compared with what was sent."""
 
-    def __init__(self, run: SourceRun, known: Record | None, folder: str) -> None:
+    def __init__(self, run: SourceRun, known: Record | None, folder: str, again: bool) -> None:
         self.path = os.path.join(folder, _SPOOL)
         self.undated_ns = known.undated_ns if known else run.undated_ns
-        self.skipped = known.rows if known else 0
-        self.lines = self.points = 0
+        self.skipped = known.rows if known and not again else 0
+        self.rows = self.lines = self.points = 0
+        self.first = b""  # row
         self.is_undated = False
         maker = Rows(self.undated_ns)
         hashed = hashlib.blake2b(digest_size=16)
+        sent = known.rows if known else 0
         with open(self.path, "wb") as file:
-            seen = 0
-            for batch in _batches(maker.lines(run.rows()), self.skipped):
+            for batch in _batches(maker.lines(run.rows()), sent):
+                self.first = self.first or batch[0].content
+                self.is_undated = self.is_undated or batch[0].line is not batch[0].content
                 hashed.update(b"".join(line.content for line in batch))
-                seen += len(batch)
-                if seen <= self.skipped:
-                    if seen == self.skipped and known is not None and hashed.hexdigest() != known.digest:
-                        raise _Rewritten
-                    if seen == self.skipped:
-                        maker.refused.clear()
+                self.rows += len(batch)
+                if known is not None and self.rows == sent and hashed.hexdigest() != known.digest:
+                    raise _Rewritten
+                if self.rows <= self.skipped:
+                    maker.refused.clear()
                     continue
                 file.write(b"".join(line.line for line in batch))
                 self.lines += len(batch)
                 self.points += sum(line.points for line in batch)
-                self.is_undated = self.is_undated or batch[0].line is not batch[0].content
-            if seen < self.skipped:
-                raise _Rewritten
+        if self.rows < sent:
+            raise _Rewritten
         self.digest = hashed.hexdigest()
         self.refused = maker.refused
 
@@ -157,19 +177,20 @@ def _batches(lines: Iterator[Line], first: int) -> Iterator[list[Line]]:
         yield batch
 
 
-def _lasting(told: Told, spool: _Spool) -> list[Any]:
-    """What a writer is named after. A file's date is no part of it: copies of the file are the same run."""
-    times = ("started_ns", "ended_ns") if spool.is_undated else ()
-    return sorted((name, repr(value)) for name, value in told.items() if name not in times)
+def _put_together(folder: str, header: Header, words: list[bytes], spool: _Spool) -> int:
+    """The journal: words, rows, and the last word once more, so that nobody adds one. Gives the number of its lines."""
 
+    def segment(number: int, seq: int) -> BinaryIO:
+        file = open(os.path.join(folder, segment_name(header.writer, number)), "wb")  # noqa: SIM115 - it is closed below
+        file.write(replace(header, seq=seq).encode())
+        return file
 
-def _finish(folder: str, header: Header, words: list[bytes], spool: _Spool, last: bytes) -> int:
-    """Put the journal together; the number of its lines."""
-    with open(os.path.join(folder, segment_name(header.writer, 0)), "wb") as file:
-        file.write(header.encode() + b"".join(words))
-        with open(spool.path, "rb") as rows:
-            shutil.copyfileobj(rows, file, 1 << 20)
-        if spool.lines or not words or words[-1] != last:
-            file.write(last)
-            return len(words) + spool.lines + 1
-    return len(words)
+    with segment(0, header.seq) as file:
+        file.writelines(words)
+    if not spool.lines:
+        return len(words)
+    with segment(1, spool.skipped) as file, open(spool.path, "rb") as rows:
+        shutil.copyfileobj(rows, file, 1 << 20)
+    with segment(2, header.seq + len(words)) as file:
+        file.write(words[-1])
+    return len(words) + spool.lines + 1
