@@ -181,7 +181,7 @@ def test_a_rule_that_makes_no_sense_stops_nothing(database: Engine) -> None:
 
 def test_nan_that_healthy_runs_log_too_is_no_news(database: Engine) -> None:
     watch = Watch(database)
-    for training in family(6, nan_at=100):  # one by one: side by side, the last may be planned when the first have ended
+    for training in family(6, nan_at=100):  # side by side, the last may be planned when the first have ended
         watch.train([training])
     assert len(watch.alerts(kind="nan", state="open")) == 6
     for i in range(6):
