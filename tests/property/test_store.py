@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given, settings
@@ -57,7 +58,7 @@ def read(root: Path) -> Tree:
 
 @contextmanager
 def workshop() -> Iterator[tuple[Path, Store]]:
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, patch("os.fsync"):  # no power fails here
         yield Path(place), Store(LocalObjects(f"{place}/store"), "p", limits=SMALL)
 
 

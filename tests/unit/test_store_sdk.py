@@ -97,7 +97,8 @@ def test_a_store_that_fails_is_told_with_the_way_out(place: Path, caplog: pytest
 
 SLOW = """
 import os, sys, threading, runtide
-from runtide.store import local
+from runtide.store import local, uploads
+uploads.EXIT_WAIT_S = 0.5
 class Slow(local.LocalObjects):
     def write(self, path, data):
         threading.Event().wait()  # a network that stands still
