@@ -149,7 +149,7 @@ class Client:
         `metric`: the result to explain; by default one with a goal that both have, a held-out one if there is any. How
         strongly a difference goes with it is told from the project's newest 100 runs. An order, not a proof.
         """
-        return causes.causes(self._reader, *(self._resolve(ref) for ref in (a, b)), metric)
+        return causes.causes(self._reader, self._resolve(a), self._resolve(b), metric)
 
     def repeated(self, a: str, b: str) -> Result:
         """Whether two runs logged the same numbers, bit by bit: a row per metric, without the machine's own.

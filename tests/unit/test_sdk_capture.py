@@ -137,7 +137,7 @@ def test_the_first_run_of_a_process_begins_with_given_states(tmp_path: Path) -> 
     states.write_text(json.dumps(generators.described(generators.states())))
     expected = random.random()
     script = "import random, runtide\nrun = runtide.init('p')\nrun.log({'x': random.random()})"
-    run_python(script, tmp_path, **{generators.RESTORE_VARIABLE: str(states)})
+    run_python(script, tmp_path, RUNTIDE_GENERATORS=str(states))
     assert journal(tmp_path).points("x") == [(0, expected)]
 
 

@@ -24,7 +24,7 @@ def diff(a: str, b: str, parts: Sequence[str], everything: bool, metric: str | N
         runs = [client.run(ref) for ref in (a, b)]
         refs = [f"{run['project']}/{run['run_id']}" for run in runs]
         found = [each for each in client.diff(*refs) if not parts or each.part in parts]
-        likely = client.causes(*refs, metric)
+        likely = client.causes(refs[0], refs[1], metric)
     shown = [each for each in found if everything or not each.same]
     if as_json:
         rows = [{"part": each.part, "name": each.name, "a": each.a, "b": each.b, "same": each.same} for each in shown]
