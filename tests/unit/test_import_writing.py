@@ -140,6 +140,9 @@ def test_a_rewritten_source_is_another_writer(tmp_path: Path, now: list[Row]) ->
     second, lines = written(Source(now), tmp_path / "b", first.record)
     assert second.is_rewritten and second.points == len(now)
     assert {writer for writer, _, _ in lines}.isdisjoint(writer for writer, _, _ in before)
+    assert min(line["t"] for _, _, line in lines if "e" in line) > max(
+        line["t"] for _, _, line in before if "e" in line
+    )
     third, lines = written(Source([*now, (T0_NS, 99, {"loss": 1.0})]), tmp_path / "c", second.record)
     assert (third.points, third.record.writer, third.is_rewritten) == (1, second.record.writer, False)
 

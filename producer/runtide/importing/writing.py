@@ -89,6 +89,7 @@ def write(
     Raises what the source raises, and `OSError`.
     """
     rewritten = ""
+    before = None if again else known
     try:
         spool = _Spool(run, known, folder, again)
     except _Rewritten:
@@ -98,14 +99,14 @@ def write(
     told = told_of(adjust(run.facts()))
     if known is not None and spool.is_undated and spool.rows == known.rows:  # only the file's date is another one
         told |= {name: known.told[name] for name in ("started_ns", "ended_ns")}
-    if known is None or again:
+    if before is None:
         parent, at_ns = "", told["ended_ns"]
         words = first_words(told)
         is_news = True
     else:
-        parent, at_ns = known.version, max(told["ended_ns"], known.version_ns + 1)  # later words win by their time
-        words = changed_words(told, known.told, at_ns)
-        is_news = bool(words or spool.lines) or ended_otherwise(told, known.told)
+        parent, at_ns = before.version, max(told["ended_ns"], before.version_ns + 1)  # later words win by their time
+        words = changed_words(told, before.told, at_ns)
+        is_news = bool(words or spool.lines or rewritten) or ended_otherwise(told, before.told)
     writer = known.writer if known else f"import-{kind}-{digest(run.project, run.run_id, spool.first, rewritten)[:16]}"
     lines = 0
     version, version_ns = (known.version, known.version_ns) if known else ("", 0)
