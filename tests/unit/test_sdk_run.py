@@ -37,7 +37,8 @@ def test_every_line_keeps_the_contract(tmp_path: Path) -> None:
         run.name = "another"
         run.alert("hot", "87 degrees", level="error", wait_duration=5)
         run.note("a note")
-        run.decide("keep", "it is better", next_step="run longer")
+        run.decide("keep", "it is better", next_step="run longer", hypothesis="wider helps", against="unit/base")
+        run.decide("keep", "it is better", against=5)  # type: ignore[arg-type]
         run.use_dataset("digits", tmp_path, version="1")
         run.log_artifact(__file__, type="code", aliases=["latest"])
         run.use_artifact("weights:v1")
@@ -56,7 +57,9 @@ def test_every_line_keeps_the_contract(tmp_path: Path) -> None:
     start = {"name": "n", "group": "g", "job_type": "j", "tags": ["t"], "notes": "words", "resume": "allow"}
     assert written.events("start") == [start]
     assert written.values("config") == {"lr": 2, "deep/er": [1, None, "x"]}
-    assert written.events("decision") == [{"verdict": "keep", "reason": "it is better", "next_step": "run longer"}]
+    decision = {"verdict": "keep", "reason": "it is better", "next_step": None, "hypothesis": None, "against": []}
+    told = {"next_step": "run longer", "hypothesis": "wider helps", "against": ["unit/base"]}
+    assert written.events("decision") == [decision | told, decision]
     assert written.events("alert") == [
         {"title": "hot", "text": "87 degrees", "level": "ERROR", "wait_duration": 5.0},
     ]
