@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from runtide._run import Run
 from runtide.errors import ContractError, RuntideError, SettingsError
-from runtide.wandb_settings import Settings
+from runtide.wandb.settings import Settings
 
 __version__ = "0.1.0"
 
@@ -82,7 +82,7 @@ def init(
     A run that this process still has is finished first. Project and id are made valid if they are not, with a warning.
     Raises `SettingsError` for a setting that can't be used, and nothing else; the run that it returns never raises.
     """
-    from runtide import wandb_init
+    from runtide.wandb import init as wandb_init
 
     return wandb_init.start(
         {"project": project, "run_id": id, "group": group, "tags": tags, "dir": dir, "mode": mode, "resume": resume},
@@ -126,7 +126,7 @@ def __getattr__(name: str) -> Any:
     if name in ("config", "summary"):
         return getattr(_current(), name)
     if name in _WANDB_NAMES:
-        from runtide import wandb_names
+        from runtide.wandb import names as wandb_names
 
         return wandb_names.find(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

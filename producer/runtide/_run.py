@@ -22,7 +22,7 @@ from runtide.mapping import Config, Summary
 from runtide.plain import as_mapping, clip, plain
 from runtide.settings import Settings
 from runtide.values import CHUNK_BYTES, chunks, to_step, to_time_ns
-from runtide.wandb_run import WandbRun
+from runtide.wandb.run import WandbRun
 
 if TYPE_CHECKING:
     from runtide.store.uploads import Upload

@@ -13,8 +13,8 @@ from PIL import Image as PillowImage
 from sklearn import metrics
 
 import runtide
-from runtide import histogram, media, plot
-from runtide.media import Histogram, Image, Table
+from runtide import media
+from runtide.media import Histogram, Image, Table, histogram, plot
 from tests.fixtures.journals import BARE, journal
 
 

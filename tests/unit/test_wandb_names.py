@@ -14,7 +14,7 @@ import pytest
 
 import runtide as wandb
 from runtide.settings import Settings as OurSettings
-from runtide.wandb_filters import order_of, where_of
+from runtide.wandb.filters import order_of, where_of
 from runtide_storage.filter_syntax import parse
 from tests.fixtures.journals import BARE, journal, journals
 

@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-from runtide import plot
 from runtide.integrations import current, harmless, library
-from runtide.media import Chart, Table
+from runtide.media import Chart, Table, plot
 
 SIZES = (0.1, 0.325, 0.55, 0.775, 1.0)  # shares of the data that a learning curve tries
 

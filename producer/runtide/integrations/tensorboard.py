@@ -159,7 +159,7 @@ class SummaryWriter:
         weights: Any = None, walltime: float | None = None,
     ) -> None:  # fmt: skip
         """Precision over recall as a table."""
-        from runtide import plot
+        from runtide.media import plot
 
         self._log(tag, lambda: plot.pr_curve_of_scores(labels, predictions), global_step, walltime)
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import orjson
 
-from runtide.histogram import Histogram
 from runtide.mapping import Config
-from runtide.media_base import Media
+from runtide.media.base import Media
+from runtide.media.histogram import Histogram
 from runtide.plain import clip, plain
 
 __all__ = [
@@ -146,7 +146,7 @@ class Plotly(Figure):
 
 
 class Chart(Media):
-    """What `runtide.plot` makes: a table and what is drawn of it."""
+    """What `runtide.media.plot` makes: a table and what is drawn of it."""
 
     def __init__(self, form: str, table: Table, fields: Mapping[str, str], title: str | None = None) -> None:
         self.kind = f"chart/{form}"

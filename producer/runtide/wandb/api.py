@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, overload
 
 from runtide.errors import RuntideError
-from runtide.wandb_filters import order_of, where_of
+from runtide.wandb.filters import order_of, where_of
 
 PAGE = 500  # runs that are read at once
 

@@ -162,7 +162,7 @@ class WandbRun:
         exclude_fn: Callable[..., bool] | None = None,
     ) -> Any:
         """Record source files (`*.py` if nothing else is said) under `root` as an artifact of type "code"."""
-        from runtide.wandb_artifact import Artifact
+        from runtide.wandb.artifact import Artifact
 
         code = Artifact(name or f"source-{self._settings.project}", "code")
         top = os.path.abspath(root or ".")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from runtide.media_base import Media
+from runtide.media.base import Media
 
 BINS_MAX = 512
 QUANTILES = {"p05": 0.05, "p50": 0.5, "p95": 0.95}

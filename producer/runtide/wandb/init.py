@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import runtide
-from runtide import redact, starting, wandb_settings
+from runtide import redact, starting
 from runtide._run import Run
 from runtide.errors import SettingsError
 from runtide.plain import as_mapping, clip
 from runtide.refusals import warn
+from runtide.wandb import settings as wandb_settings
 
 
 def start(arguments: dict[str, Any], settings: Any, details: dict[str, Any], others: dict[str, Any]) -> Run:

@@ -16,12 +16,12 @@ from runtide.refusals import warn
 _MEDIA = ("Audio", "Graph", "Histogram", "Html", "Image", "Molecule", "Object3D", "Plotly", "Table", "Video")
 _PLACES = {
     **dict.fromkeys(_MEDIA, "runtide.media"),
-    "Api": "runtide.wandb_api",
-    "Artifact": "runtide.wandb_artifact",
-    "plot_table": "runtide.plot",
+    "Api": "runtide.wandb.api",
+    "Artifact": "runtide.wandb.artifact",
+    "plot_table": "runtide.media.plot",
 }
 _MODULES = {
-    "integration": "runtide.integrations", "keras": "runtide.integrations.keras", "plot": "runtide.plot",
+    "integration": "runtide.integrations", "keras": "runtide.integrations.keras", "plot": "runtide.media.plot",
     "lightgbm": "runtide.integrations.lightgbm", "sklearn": "runtide.integrations.sklearn_plots",
     "xgboost": "runtide.integrations.xgboost",
 }  # fmt: skip

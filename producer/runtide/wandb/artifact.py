@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from runtide import redact
-from runtide.media_base import Media
+from runtide.media.base import Media
 from runtide.plain import clip, plain
 
 FILES_TOLD_MAX = 1_000  # in the event; the digest is of all

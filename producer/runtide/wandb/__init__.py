@@ -1,0 +1,1 @@
+"""`import runtide as wandb`: what scripts written for wandb call besides (docs/wandb.md)."""
