@@ -47,6 +47,8 @@ class AsyncClient:
     metrics = _awaited(Client.metrics)
     compare = _awaited(Client.compare)
     diff = _awaited(Client.diff)
+    causes = _awaited(Client.causes)
+    repeated = _awaited(Client.repeated)
     recorded = _awaited(Client.recorded)
     lineage = _awaited(Client.lineage)
     baseline_band = _awaited(Client.baseline_band)
