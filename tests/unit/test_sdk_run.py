@@ -57,7 +57,13 @@ def test_every_line_keeps_the_contract(tmp_path: Path) -> None:
     start = {"name": "n", "group": "g", "job_type": "j", "tags": ["t"], "notes": "words", "resume": "allow"}
     assert written.events("start") == [start]
     assert written.values("config") == {"lr": 2, "deep/er": [1, None, "x"]}
-    decision = {"verdict": "keep", "reason": "it is better", "next_step": None, "hypothesis": None, "against": []}
+    decision: dict[str, Any] = {
+        "verdict": "keep",
+        "reason": "it is better",
+        "next_step": None,
+        "hypothesis": None,
+        "against": [],
+    }
     told = {"next_step": "run longer", "hypothesis": "wider helps", "against": ["unit/base"]}
     assert written.events("decision") == [decision | told, decision]
     assert written.events("alert") == [
