@@ -15,7 +15,7 @@ import orjson
 
 from runtide import identity
 from runtide.background import Job, Jobs, Pulse
-from runtide.events import Header, encode_event
+from runtide.events import EVENT_BYTES, Header, encode_event
 from runtide.exits import Ending, process_end
 from runtide.journal import Journal
 from runtide.plain import clip
@@ -28,7 +28,6 @@ HOUSEKEEPING_INTERVAL_S = 5.0
 USAGE_INTERVAL_S = 30.0  # between looks at how much all journals hold
 FIRST_SAMPLE_S = 1.0  # of the machine, after the start
 FORK_WAIT_S = 1.0  # for a thread that is just writing
-EVENT_BYTES = 512 << 10  # of config, summary or meta in one line, before they are cut in two
 FAREWELL_S = 1.0  # that a multiprocessing child may take to say goodbye
 
 

@@ -39,6 +39,7 @@ MESSAGE_LINES_BYTES_MAX = 256 << 10  # a Kafka message's lines, unless one line 
 MESSAGE_BYTES_MAX = 8 << 20
 NAME_BYTES_MAX = 512  # a metric's name in UTF-8
 IDENTITY_CHARS_MAX = 128  # a project's, run's or writer's id
+EVENT_BYTES = 512 << 10  # of config, summary or meta in one line, before they are cut in two
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 EVENTS_TOPIC = "runtide.events"

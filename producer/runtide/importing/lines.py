@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 import orjson
 
 from runtide import redact
-from runtide.events import INT64_MAX, INT64_MIN, encode_event, name_fault
+from runtide.events import EVENT_BYTES, INT64_MAX, INT64_MIN, encode_event, name_fault
 from runtide.importing.model import Facts, Row, Unreadable
 from runtide.plain import Budget, clip, flatten, plain
 from runtide.values import CHUNK_BYTES, NUMBER_BYTES, to_number
 
-EVENT_BYTES = 512 << 10  # of config, summary or meta in one line, before they are cut in two
 TITLE_CHARS_MAX = 512
 SECTIONS = ("config", "meta", "summary")
 Told = dict[str, Any]
