@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.peers import children, measure
+from benchmarks.peers import measure
 from benchmarks.peers.adapters import DOWN, PEERS
 from benchmarks.peers.install import Installed, find, install
 from benchmarks.peers.measure import KILLS, LATENCIES, PARTS, ROUNDS, Found, Sizes
@@ -81,7 +81,6 @@ def main() -> None:
         raise SystemExit("there is nothing to measure")
     found = {key: Found() for key in there}
     sizes = Sizes(args.points, args.cap, args.down_limit)
-    children.adopt_orphans()
     _measure(there, found, sizes, args.parts, args.repeat)
     figures = {
         key: {name: Figure.of(name, values, UNITS[name]) for name, values in of.values.items() if name in UNITS}

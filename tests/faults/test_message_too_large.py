@@ -88,8 +88,12 @@ def test_messages_are_split_and_lines_that_never_pass_are_set_aside(tmp_path: Pa
             letters = services.query("SELECT reason, detail, value FROM dead_letters FINAL")
             assert [letter["reason"] for letter in letters] == ["line_too_large"] * len(WIDE), letters
             assert all('"begins":"{' in letter["value"] for letter in letters)
+            wait_until(
+                lambda: status.read(fleet.journals)[0].oversize_lines == len(WIDE), PATIENCE_S,
+                or_else=lambda: f"after what is stored, the shipper still says {status.read(fleet.journals)}",
+            )  # fmt: skip
             [shipper] = status.read(fleet.journals)
-            assert shipper.oversize_lines == len(WIDE) and shipper.reachable
+            assert shipper.reachable
             said = told_by_status(services, fleet)
             assert f"{len(WIDE)} lines too large for Kafka" in said, said
             print(

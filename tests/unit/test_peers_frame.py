@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -167,7 +168,6 @@ def run(tmp_path: Path, script: str, *arguments: str, limit_s: float = 60, linge
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to whom asks for them")
 def test_cpu_of_helpers_that_outlive_their_parent_counts(tmp_path: Path) -> None:
-    children.adopt_orphans()
     ended = run(tmp_path, LEAVES_A_HELPER, BURN, str(tmp_path / "pid"))
     assert ended.exit_code == 0
     assert ended.cpu_s >= 0.2  # CPU time, not the clock's: the helper does not end before it has used it
@@ -176,10 +176,16 @@ def test_cpu_of_helpers_that_outlive_their_parent_counts(tmp_path: Path) -> None
 
 @pytest.mark.skipif(sys.platform != "linux", reason="as above")
 def test_helpers_that_stay_are_ended(tmp_path: Path) -> None:
-    children.adopt_orphans()
     stays = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_DFL); time.sleep(600)"
     assert run(tmp_path, LEAVES_A_HELPER, stays, str(tmp_path / "pid"), linger_s=0).exit_code == 0
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_what_else_runs_here_is_left_alone(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as bystander:
+        assert run(tmp_path, LEAVES_A_HELPER, BURN, str(tmp_path / "pid")).exit_code == 0
+        assert bystander.poll() is None
+        bystander.kill()
 
 
 def test_a_peer_that_hangs_is_ended(tmp_path: Path) -> None:
