@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from tests.fixtures.apache_kafka import libraries
 from tests.fixtures.stack import Stack, running_stack
 
-pytest_plugins = ["tests.fixtures.storage", "tests.fixtures.lab"]
+pytest_plugins = ["tests.fixtures.storage", "tests.fixtures.lab", "tests.fixtures.artifact_store"]
 
 settings.register_profile("runtide", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test is timed
 settings.load_profile("runtide")

@@ -21,6 +21,8 @@ from runtide.generators import described
 from runtide.plain import plain
 from runtide.settings import Settings
 
+# A repository may be anybody's: nothing that its configuration names is run.
+GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 GIT_TIMEOUT_S = 10.0  # a repository on a slow network disk
 DIFF_BYTES_MAX = 256 << 10
 PACKAGES_MAX = 5_000
@@ -177,8 +179,7 @@ def _diff(command: Sequence[str] | None) -> dict[str, Any]:
 
 def _run_git(place: str, *arguments: str) -> str | None:
     """What git says, at most DIFF_BYTES_MAX of it; None if it fails."""
-    # The repository may be anybody's: nothing that its configuration names is run.
-    command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C", place, *arguments]
+    command = [*GIT, "-C", place, *arguments]
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         process = subprocess.Popen(

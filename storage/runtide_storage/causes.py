@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from runtide_storage import compare, differences, run_table
+from runtide_storage import compare, differences, goals, run_table
 from runtide_storage.association import association
 from runtide_storage.differences import Part
 from runtide_storage.filter_syntax import Field
@@ -96,7 +96,7 @@ def _result(
     """The metric to explain and both values: the given one, else one with a goal, held out rather than trained on."""
     rows = compare.compare(reader, [a], [b], None if metric is None else [metric]).to_pylist()
     both = [row for row in rows if row["baseline"] is not None and (metric is not None or row["goal"] is not None)]
-    both.sort(key=lambda row: (not re.search(r"val|eval|test|dev", row["metric"]), row["metric"]))
+    both.sort(key=lambda row: (not goals.is_held_out(row["metric"]), row["metric"]))
     if not both:
         return metric, None, None
     return both[0]["metric"], both[0]["value"], both[0]["baseline"]

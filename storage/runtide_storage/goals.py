@@ -28,6 +28,7 @@ _PER_STEP = re.compile(
     r"(^|[^a-z])(s|sec|seconds|ms)(/|_per_)(it|iter|iteration|step|batch|sample|token|image|epoch)s?$"
     r"|(step|iter|iteration|batch)_time"
 )
+_HELD_OUT = {"val", "valid", "validation", "eval", "evaluation", "test", "testing", "dev", "holdout"}
 
 
 def goal_of(metric: str) -> Goal | None:
@@ -57,6 +58,11 @@ def is_throughput(metric: str) -> bool:
     """Does it measure speed (of steps, samples, tokens), whichever way: "tokens/s", "step_time"?"""
     name = metric.lower()
     return bool(_RATE.search(name) or _PER_STEP.search(name))
+
+
+def is_held_out(metric: str) -> bool:
+    """Is it measured on data that is not trained on, by its name: "val_loss", "eval/accuracy", "test/f1"?"""
+    return not _HELD_OUT.isdisjoint(_words(metric))
 
 
 def _words(metric: str) -> list[str]:

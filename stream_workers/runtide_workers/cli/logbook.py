@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runtide.cli import CommandError
-from runtide_storage import Client
+from runtide_storage import Client, goals
 from runtide_storage.errors import NotFound
 from runtide_workers.cli import output
 
@@ -86,7 +86,7 @@ def _compared(client: Client, ref: str, against: Sequence[str]) -> list[dict[str
     except NotFound:  # one of them was deleted since
         return []
     told = [row for row in rows if row["verdict"] is not None]
-    told.sort(key=lambda row: (not re.search(r"val|eval|test", row["metric"]), row["metric"]))
+    told.sort(key=lambda row: (not goals.is_held_out(row["metric"]), row["metric"]))
     return [{name: row[name] for name in ("metric", "value", "baseline", "relative", "verdict")} for row in told]
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runtide.capture import GIT
 from runtide.cli import CommandError
 from runtide_storage.recipe import Recipe
 
@@ -107,7 +108,7 @@ def _is_unchanged(recipe: Recipe) -> bool:
 
 
 def _git(place: Path, *arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C", str(place), *arguments]
+    command = [*GIT, "-C", str(place), *arguments]
     environment: Mapping[str, str] = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     return subprocess.run(command, input=given, env=environment, capture_output=True, text=True, check=False)
 
