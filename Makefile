@@ -43,7 +43,8 @@ test: $(READY)  ## all tests, on the real stack; two files at a time, or TESTS_A
 
 test-libraries:  ## adapters and importers with the libraries that weigh gigabytes (torch, Keras, JAX, ...), in .venv-libraries
 	@test -x $(VENV)-libraries/bin/python || $(PYTHON) -m venv $(VENV)-libraries
-	@$(VENV)-libraries/bin/python -m pip install --quiet -c requirements.lock -e '.[libraries]'
+	@$(VENV)-libraries/bin/python -m pip install --quiet -r requirements-libraries.lock
+	@$(VENV)-libraries/bin/python -m pip install --quiet --no-deps -e .
 	@$(VENV)-libraries/bin/python -m pytest tests/libraries
 
 test-faults: $(READY)  ## every part killed or stopped 200 times under load, and what was lost (three quarters of an hour)
@@ -75,10 +76,11 @@ bench: $(READY)  ## measure: log(), ingest, freshness, queries, pages
 	@$(BIN)/python -m benchmarks.queries
 	@$(BIN)/python -m benchmarks.pages
 
-lock: $(READY)  ## compile requirements.lock anew from pyproject.toml
+lock: $(READY)  ## compile the lock files anew from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --quiet --universal --python-version $(MIN_PYTHON) --upgrade --extra dev \
-	  --no-header --no-emit-index-url --no-emit-find-links --annotation-style line pyproject.toml -o requirements.lock
+	@for extra in dev libraries; do $(BIN)/uv pip compile --quiet --universal --python-version $(MIN_PYTHON) --upgrade \
+	  --extra $$extra --no-header --no-emit-index-url --no-emit-find-links --annotation-style line pyproject.toml \
+	  -o requirements$$(test $$extra = dev || echo -$$extra).lock; done
 
 clean:  ## remove .venv and the caches of tools
 	rm -rf $(VENV) $(VENV)-libraries .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -24,8 +24,9 @@ def test_the_readme_shows_the_two_commands_and_every_other_one() -> None:
     assert [name for name in COMMANDS if name not in readme] == []
 
 
-def test_the_lock_names_no_registry_and_pins_everything() -> None:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-libraries.lock"])
+def test_a_lock_names_no_registry_and_pins_everything(lock: str) -> None:
+    lines = (ROOT / lock).read_text().splitlines()
     assert len(lines) > 50
     assert [line for line in lines if not re.match(r"[a-z0-9.-]+==[\w.+]+( ;|  *#|$)", line)] == []
     assert not any("://" in line or line.startswith("-") for line in lines)
