@@ -14,6 +14,7 @@ import pytest
 from runtide_storage import Client
 from tests.fixtures.apache_kafka import ApacheKafka
 from tests.fixtures.expect import Logged, exactly
+from tests.fixtures.shipping import segments
 from tests.fixtures.waiting import wait_until
 from tests.fixtures.workers import PROJECT, Services, running_services
 
@@ -55,7 +56,7 @@ def test_nothing_is_lost_while_brokers_die(tmp_path: Path, nodes: int) -> None:
                 logged.append(Logged(f"p{number}", json.loads(output.splitlines()[-1])["calls"], SCALARS))
             exactly(Client(services.clickhouse.url("reader")), PROJECT, logged)
             journals = tmp_path / "journal"
-            wait_until(lambda: not list(journals.glob("*/*.jsonl")), 60, or_else=lambda: str(list(journals.iterdir())))
+            wait_until(lambda: not segments(journals), 60, or_else=lambda: f"left: {segments(journals)}")
         finally:
             for process in trainers:
                 process.kill()

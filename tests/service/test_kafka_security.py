@@ -24,7 +24,7 @@ from tests.fixtures.certificates import Authority
 from tests.fixtures.expect import Logged, exactly, stored
 from tests.fixtures.messages import Message, message
 from tests.fixtures.secured_kafka import SecuredKafka
-from tests.fixtures.shipping import free_port
+from tests.fixtures.shipping import free_port, segments
 from tests.fixtures.waiting import wait_until
 from tests.fixtures.workers import Services, WorkerProcess
 
@@ -126,7 +126,7 @@ def worker(world: World) -> WorkerProcess:
 
 def delivered(journals: Path) -> None:
     wait_until(
-        lambda: not list(journals.glob("*/*.jsonl")), 90,
+        lambda: not segments(journals), 90,
         or_else=lambda: f"{status.read(journals)} {[path.read_text() for path in journals.glob('*.log')]}",
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ import pytest
 
 from runtide.shipper import spawn, status
 from runtide_workers.embedded.broker import Broker
-from tests.fixtures.shipping import Sink, running_broker
+from tests.fixtures.shipping import Sink, running_broker, segments
 from tests.fixtures.waiting import wait_until
 
 SCRIPT = """
@@ -61,24 +61,20 @@ def steps_of(sink: Sink, run: str) -> list[int]:
     return [event["s"] for event in events if "loss" in event.get("m", {})]
 
 
-def journals(root: Path) -> list[Path]:
-    return list(root.rglob("*.jsonl"))
-
-
 def test_finish_returns_when_the_broker_has_everything(
     tmp_path: Path, broker: Broker, environment: dict[str, str]
 ) -> None:
     with Sink(broker.bootstrap) as sink:
         run, took_s = train(environment, 2000, FINISH)
         assert float(took_s) < 4.5  # it gives up after 5 s
-        wait_until(lambda: not journals(tmp_path), 20, or_else="a journal stays")
+        wait_until(lambda: not segments(tmp_path), 20, or_else="a journal stays")
         assert steps_of(sink, run) == list(range(2000))
 
 
 def test_a_killed_trainer_loses_nothing(tmp_path: Path, broker: Broker, environment: dict[str, str]) -> None:
     with Sink(broker.bootstrap) as sink:
         runs = [train(environment, steps, KILL)[0] for steps in (1, 7, 500)]
-        wait_until(lambda: not journals(tmp_path), 20, or_else="a journal stays")
+        wait_until(lambda: not segments(tmp_path), 20, or_else="a journal stays")
         assert [steps_of(sink, run) for run in runs] == [list(range(steps)) for steps in (1, 7, 500)]
         for run in runs:
             ((_, lines),) = ((key, lines) for key, lines in sink.lines.items() if key[0] == run)
@@ -100,7 +96,7 @@ def test_a_training_that_ends_right_after_its_shipper_was_killed_leaves_another(
             "run.finish(timeout=0)"
         )
         (run,) = train(environment, 50, ending)
-        wait_until(lambda: not journals(tmp_path), 20, or_else="a journal stays")
+        wait_until(lambda: not segments(tmp_path), 20, or_else="a journal stays")
         assert steps_of(sink, run) == list(range(51))
 
 
