@@ -38,8 +38,8 @@ demo: $(READY)  ## start the stack, train real models, compare them, catch one t
 demo-down: $(READY)  ## stop the stack that `make demo` left running
 	@$(BIN)/runtide down
 
-test: $(READY)  ## all tests, on the real stack; two files at a time, or TESTS_AT_ONCE=N
-	@$(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile
+test: $(READY)  ## all tests, on the real stack; two files at a time (TESTS_AT_ONCE=N); what fails so, once more alone
+	@$(BIN)/python -m pytest --numprocesses $(TESTS_AT_ONCE) --dist loadfile || $(BIN)/python -m tests.again $$?
 
 test-libraries:  ## adapters and importers with the libraries that weigh gigabytes (torch, Keras, JAX, ...), in .venv-libraries
 	@test -x $(VENV)-libraries/bin/python || $(PYTHON) -m venv $(VENV)-libraries

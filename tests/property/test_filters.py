@@ -1,11 +1,7 @@
 """A filter finds the runs that plain Python finds, whatever it says of whatever runs; and hostile text is only text."""
 
 import json
-import math
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from fnmatch import translate
 from typing import Any
 
 import numpy as np
@@ -16,85 +12,10 @@ from hypothesis import strategies as st
 from runtide_storage import Client
 from runtide_storage.errors import FilterError
 from runtide_storage.filter_syntax import Ago, And, Comparison, Field, Node, Not, Or, Value, parse, quoted
-from runtide_storage.ids import key_id, run_key
+from runtide_storage.ids import key_id
 from runtide_storage.writer import Touched, Writer
+from tests.fixtures.plain_filters import HOSTILE, INF, NAN, ODD, SAMPLES, START_MS, passes
 from tests.fixtures.storage import Engine, fresh_database
-
-DAY_MS = 86_400_000
-START_MS = 1_777_593_600_000  # 2026-05-01
-NAN, INF = math.nan, math.inf
-HOSTILE = [
-    "it's",
-    'say "hi"',
-    "back\\slash",
-    "tab\t\nline",
-    "ünï 😀",
-    "{a:String}",
-    "%s",
-    "100%",
-    "a_b",
-    "\0x",
-    "",
-    "null",
-]
-ODD = "odd 'name' \\ \""  # of a config value and of a metric
-
-
-@dataclass
-class Sample:
-    """A run as plain data."""
-
-    number: int
-    row: dict[str, Any]
-    config: dict[str, Any]
-    summary: dict[str, Any]
-    metrics: dict[str, list[float]]
-    defined: dict[str, tuple[str, str]] = field(default_factory=dict)  # metric -> goal, summary
-
-    @property
-    def run_id(self) -> str:
-        return f"r{self.number:02d}"
-
-    @property
-    def key(self) -> int:
-        return run_key("p", self.run_id)
-
-
-def samples() -> list[Sample]:
-    chance = np.random.default_rng(4)
-    pools: dict[str, list[Any]] = {
-        "lr": [0.1, 0.01, 1e-5, -0.0, 3, "Infinity", "NaN", "adam", None],
-        "opt": ["adam", "sgd", "ADAM", "", "3", 3, True, False, [1, 2], ["adam", "x", True], None, None],
-        ODD: [*HOSTILE, None],
-    }
-    curves = [[1.0, 0.5], [0.5], [NAN], [NAN, NAN], [INF, 1.0], [2.0, NAN], [-INF], [0.0], [-0.0, 3.0], [], []]
-    found = []
-
-    def pick(pool: list[Any]) -> Any:
-        return pool[int(chance.integers(len(pool)))]
-
-    for number in range(36):
-        row = {
-            "name": pick(HOSTILE),
-            "group": pick(["", "a", "b"]),
-            "notes": pick(HOSTILE),
-            "host": "h",
-            "job_type": "",
-        }
-        row |= {"tags": pick([[], ["prod"], ["prod", "it's"], ["\\", ""]]), "state": "finished"}
-        row |= {"attempt": pick([1, 2, 7]), "exit_code": pick([None, 0, 1, -9])}
-        row["started_at"] = START_MS + pick([0, 1, -1, 59_999, DAY_MS - 1, DAY_MS, 3 * DAY_MS])
-        row["ended_at"] = pick([None, START_MS + 4 * DAY_MS])
-        config = {name: value for name, pool in pools.items() if (value := pick(pool)) is not None}
-        summary = {"loss": pick([0.25, "done"])} if number % 4 == 0 else {}
-        metrics = {name: curve for name in ("loss", "val/acc", ODD) if (curve := pick(curves))}
-        goal, how = pick(["", "minimize", "maximize"]), pick(["", "min", "max", "mean", "best", "none", "last"])
-        defined = {"loss": (goal, how)} if number % 3 else {"l*": (goal, how)}
-        found.append(Sample(number, row, config, summary, metrics, defined))
-    return found
-
-
-SAMPLES = samples()
 
 
 @pytest.fixture(scope="module")
@@ -153,118 +74,6 @@ def tables() -> dict[str, list[dict[str, Any]]]:
             definitions.append(row)
     names = [{"id": key_id(name), "name": name} for name in ("loss", "val/acc", ODD)]
     return {"runs": runs, "run_values": values, "metric_defs": definitions, "metrics": names}
-
-
-def statistic(sample: Sample, name: str, how: str) -> float | None:
-    curve = sample.metrics.get(name)
-    if not curve:
-        return None
-    finite = [value for value in curve if math.isfinite(value)]
-    goal = sample.defined.get(name, sample.defined.get("l*", ("", "")) if name == "loss" else ("", ""))[0]
-    if how == "best":
-        return {"minimize": min, "maximize": max}[goal](finite) if goal and finite else None
-    return {
-        "n": len(curve),
-        "nonfinite": len(curve) - len(finite),
-        "first": curve[0],
-        "last": curve[-1],
-        "min": min(finite, default=NAN),
-        "max": max(finite, default=NAN),
-        "mean": sum(finite) / len(finite) if finite else NAN,
-    }[how]
-
-
-def value_of(sample: Sample, asked: Field) -> Any:
-    """None: missing."""
-    head, name = asked.head, asked.name
-    if name is None:
-        return {"run_id": sample.run_id, "project": "p", "verdict": None, "alerts": 0, **sample.row}[head]
-    if head in ("config", "meta"):
-        return as_number(sample.config.get(name) if head == "config" else None)
-    if head == "summary":
-        if name in sample.summary:
-            return as_number(sample.summary[name])
-        how = sample.defined.get(name, sample.defined.get("l*", ("", "")) if name == "loss" else ("", ""))[1]
-        if how == "none":
-            return None
-        best = statistic(sample, name, "best") if how == "best" else None
-        found = best if best is not None else statistic(sample, name, how if how in ("min", "max", "mean") else "last")
-        return None if found is None else Logged(found + 0.0)  # -0.0 is not the least
-    return statistic(sample, name, head)
-
-
-def as_number(value: Any) -> Any:
-    return {"NaN": NAN, "Infinity": INF}.get(value, value) if isinstance(value, str) else value
-
-
-class Logged(float):
-    """The last value of a metric, which stands in for a summary."""
-
-
-def written(value: Any) -> str:
-    """As it is shown."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(float(value))]
-    if isinstance(value, Logged):
-        return repr(float(value)).removesuffix(".0")
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def passes(sample: Sample, node: Node) -> bool:
-    if isinstance(node, And):
-        return all(passes(sample, part) for part in node.parts)
-    if isinstance(node, Or):
-        return any(passes(sample, part) for part in node.parts)
-    if isinstance(node, Not):
-        return not passes(sample, node.part)
-    value, operator = value_of(sample, node.field), node.operator
-    if operator in ("is null", "is not null"):
-        own_text = node.field.name is None and node.field.head != "exit_code"
-        return (value is None or (own_text and value in ("", []))) == (operator == "is null")
-    if value is None:
-        return False
-    positive = {"!=": "=", "!~": "~"}.get(operator, operator.removeprefix("not "))
-    is_time = node.field.head.endswith("_at")
-    found = any(holds(value, positive, each.value, is_time) for each in node.values)
-    return found == (positive == operator)
-
-
-def holds(value: Any, operator: str, given: Any, is_time: bool) -> bool:
-    if is_time:
-        width = DAY_MS if len(given) == 10 else 60_000
-        first = int(np.datetime64(given).astype("datetime64[ms]").astype(int))
-        found: bool = {
-            "=": first <= value < first + width, "in": first <= value < first + width, "<": value < first,
-            "<=": value < first + width, ">": value >= first + width, ">=": value >= first,
-        }[operator]  # fmt: skip
-        return found
-    if operator == "has":
-        return isinstance(value, list) and any(type(item) is type(given) and item == given for item in items(value))
-    if operator == "~":
-        return re.search(given, written(value)) is not None
-    if operator == "like":
-        return re.match(translate(given.replace("%", "*").replace("_", "?")), written(value)) is not None
-    if isinstance(given, bool):
-        return value is given
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(given, float):
-        if not is_number:
-            return False
-        if math.isnan(given):  # only with = and in
-            return math.isnan(value)
-        return compare(float(value), operator, given)
-    if operator in ("=", "in"):
-        return bool(written(value) == given)
-    return isinstance(value, str) and compare(value, operator, given)
-
-
-def items(value: list[Any]) -> list[Any]:
-    return [float(item) if type(item) is int else item for item in value]
-
-
-def compare(left: Any, operator: str, right: Any) -> bool:
-    signs: dict[str, bool] = {"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}
-    return signs[operator] if operator in signs else bool(left == right)
 
 
 TEXTS = st.sampled_from([*HOSTILE, "adam", "sgd", "a", "prod", "r1", "3"])
