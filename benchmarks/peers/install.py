@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[2]
 REQUIREMENTS = Path(__file__).parent / "requirements"
 RECORD = "installed.json"
 FOUND = """
-import json, sysconfig
+import json, re, sysconfig
 from importlib import metadata
-versions = {found.metadata["Name"]: found.version for found in metadata.distributions()}
+versions = {re.sub("[-_.]+", "-", found.metadata["Name"]): found.version for found in metadata.distributions()}
 print(json.dumps([sysconfig.get_paths()["purelib"], versions]))
 """
 

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from runtide_storage.ids import run_key
-from runtide_workers.alerting import judging
+from runtide_workers.alerting import judging, stored
 from runtide_workers.alerting import lookout as lookout_module
 from runtide_workers.alerting.config import AlertSettings, ProjectSettings, RuleSettings
 from tests.fixtures.families import T0_NS, Training, family
@@ -274,8 +274,10 @@ def test_an_idle_gpu_is_a_regression_too(database: Engine) -> None:
     assert (gpu, "warn") in found and all(metric == gpu for metric, _ in found)
 
 
-def test_a_long_run_is_read_metric_by_metric(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookout_module, "CATCH_UP_POINTS_MAX", 100)
+@pytest.mark.parametrize("long_points", [100, 1_000_000])
+def test_a_long_run_is_read_in_pieces(watch: Watch, monkeypatch: pytest.MonkeyPatch, long_points: int) -> None:
+    monkeypatch.setattr(stored, "POINTS_MAX", 100)
+    monkeypatch.setattr(stored, "LONG_POINTS", long_points)
     watch.store(list(live("bad", 3, worse=1.3, onset=0.2).messages(ends=False))[:6], is_seen=False)
     watch.lookout.adopt(lambda run_id: True)
     watch.settle()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from runtide_workers.alerting.incidents import Board, Surroundings, Told, descri
 from runtide_workers.alerting.judging import judge
 from runtide_workers.alerting.plans import Plan, Planner
 from runtide_workers.alerting.ruling import rules_for
+from runtide_workers.alerting.stored import by_size, current, parts
 from runtide_workers.decode import Decoded
 from runtide_workers.detection import Alert
 from runtide_workers.outlet import Outgoing, alert_message
@@ -35,7 +36,6 @@ UNKNOWN_S = 60.0  # a run that storage still knows nothing of is none
 IDLE_S = 3600.0  # a run without points is left; its next point makes it followed again
 ATTACHED_MAX = 100  # runs at a time
 TURN_S = 0.5  # of planning, and of judging, at a time: runs that go on don't wait for all that begin or end
-CATCH_UP_POINTS_MAX = 4_000_000  # at a time, about 400 MB; of a longer run only what has a baseline is read
 HISTORY_S = 3600  # of a run that ended longer ago nobody is told; one that nobody ever followed is only judged
 HISTORY_PERIOD_S = 0.25  # for such runs, at a time: those that go on come first
 ADOPTED_MAX = 5_000
@@ -201,7 +201,7 @@ class Lookout:
             boards[row["run"]].append(row)
         names = self._cohorts.metric_names(plans)
         counts = self._cohorts.counts(plans)
-        for group in _by_size(plans.values(), counts):
+        for group in by_size(plans.values(), counts):
             self._findings += self._catch_up(group, names, counts)
             for plan in group:
                 run = plan.facts.run
@@ -222,8 +222,6 @@ class Lookout:
         """Follow these runs, and feed what is stored of them. All of it, or nothing if storage fails."""
         runs = [plan.facts.run for plan in group]
         last_lines = self._cohorts.last_lines(runs)  # before the points: what is stored meanwhile comes again, live
-        is_long = len(group) == 1 and counts.get(runs[0], 0) > CATCH_UP_POINTS_MAX
-        parts = [[key] for key in _compared(group[0], names)] if is_long else [None]
         findings: list[tuple[Series, Alert]] = []
         try:
             for plan in group:
@@ -231,7 +229,7 @@ class Lookout:
                 followed = self._roster.follow(plan, plan.facts.attempt, plan.facts.started_ms)
                 followed.fed, followed.seen_points = last_lines.get(run, {}), counts.get(run, 0)
                 followed.last_fed_s = time.monotonic()
-            for keys in parts:
+            for keys in parts(group, names, counts):
                 table = self._cohorts.points(runs, keys)
                 columns = {name: table[name].to_numpy() for name in table.column_names}
                 feed = Feed()
@@ -258,7 +256,7 @@ class Lookout:
         points = Points(*(columns[name][own] for name in ("key", "step", "ts_ms", "value")))
         attempt = columns["attempt"][own]
         followed.attempt = max(followed.attempt, int(attempt.max(initial=1)))
-        self._roster.feed(followed, points[_current(points, attempt)], names, feed)
+        self._roster.feed(followed, points[current(points, attempt)], names, feed)
 
     def _end(self) -> None:
         """Judge the runs that have ended."""
@@ -357,41 +355,6 @@ class Lookout:
     def _load_told(self) -> None:
         if self._told is None:
             self._told = Told(dict(self._cohorts.told(int(self._settings.cooldown_s_max) + 1)))
-
-
-def _current(points: Points, attempt: np.ndarray[Any, Any]) -> Any:
-    """Which points no later attempt superseded: of each metric, those before the first step of any later one."""
-    kept = np.ones(len(points), dtype=bool)
-    if not len(points) or attempt.min() == attempt.max():
-        return kept
-    for key in np.unique(points.key):
-        own = np.flatnonzero(points.key == key)
-        limit = np.iinfo(np.int64).max
-        for number in sorted(set(attempt[own].tolist()), reverse=True):
-            of_this = own[attempt[own] == number]
-            kept[of_this] = points.step[of_this] < limit
-            limit = min(limit, int(points.step[of_this].min()))
-    return kept
-
-
-def _by_size(plans: Iterable[Plan], counts: Mapping[int, int]) -> Iterable[list[Plan]]:
-    """Groups that can be read at once; a run with more points than that comes alone."""
-    group: list[Plan] = []
-    size = 0
-    for plan in plans:
-        n = counts.get(plan.facts.run, 0)
-        if group and size + n > CATCH_UP_POINTS_MAX:
-            yield group
-            group, size = [], 0
-        group.append(plan)
-        size += n
-    if group:
-        yield group
-
-
-def _compared(plan: Plan, names: Mapping[int, str]) -> list[int]:
-    """Keys of the metrics that have a baseline."""
-    return [key for key, name in names.items() if name in plan.cohort.values]
 
 
 def _now_ms() -> int:
